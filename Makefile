@@ -1,0 +1,36 @@
+# The two commands of the README are `make demo` and `make test`; both set up all they need.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+# one thread per process: the networks are small, and pytest and joblib run several processes
+ENV = OMP_NUM_THREADS=1
+
+.PHONY: demo test test-slow lint defaults clean
+
+# reinstalled when the metadata or the tested versions change
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/python examples/plot_quickstart.py --save demo_output
+
+test: $(VENV)/installed
+	$(ENV) $(BIN)/python -m pytest -n auto -m 'not slow'
+
+test-slow: $(VENV)/installed
+	$(ENV) $(BIN)/python -m pytest -n auto -m slow
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+defaults: $(VENV)/installed
+	$(ENV) $(BIN)/python benchmarks/defaults.py
+
+clean:
+	rm -rf $(VENV) demo_output build dist *.egg-info

@@ -1,0 +1,147 @@
+"""Evidence for the default parameters: cross-validation on training parts only.
+
+    python benchmarks/defaults.py            # all variations, about an hour on two cores
+    python benchmarks/defaults.py dropout    # those whose name contains a word
+
+Each variation changes one thing of the defaults. Data: the training part of CMU-MOSI (folds keep
+the utterances of a video together) and 70 % of digits (two views), breast cancer (three blocks),
+wine (two blocks) and diabetes (two blocks, regression); the remaining 30 % and MOSI's test part
+are never read. Results are appended to ``results/defaults.csv``, so that an interrupted run goes
+on where it was; ``results/defaults.md`` is the table made of it.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from sklearn.datasets import load_diabetes, load_wine
+from sklearn.metrics import log_loss
+from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold, train_test_split
+
+from sklearn_omib import ModalityDict, OMIBClassifier, OMIBRegressor
+from sklearn_omib.datasets import load_breast_cancer_blocks, load_digits_views, load_mosi
+
+RESULTS = Path(__file__).parent / "results"
+SEEDS = (0, 1)
+N_FOLDS = 5
+
+VARIATIONS = {
+    "default": {},
+    **{f"hidden_dim={v}": {"hidden_dim": v} for v in (64, 256)},
+    **{f"latent_dim={v}": {"latent_dim": v} for v in (16, 64)},
+    **{f"n_layers={v}": {"n_layers": v} for v in (1, 3)},
+    "head_layers=2": {"head_layers": 2},
+    **{f"dropout={v}": {"dropout": v} for v in (0.0, 0.2, 0.35, 0.65)},
+    **{f"input_dropout={v}": {"input_dropout": v} for v in (0.0, 0.1, 0.3)},
+    **{f"weight_decay={v}": {"weight_decay": v} for v in (1e-2, 0.1, 1.0)},
+    **{f"learning_rate={v}": {"learning_rate": v} for v in (2e-4, 1e-3, 2e-3)},
+    **{f"batch_size={v}": {"batch_size": v} for v in (32, 64, 256)},
+    **{f"warmup_epochs={v}": {"warmup_epochs": v} for v in (0, 5, 20)},
+    **{f"n_iter_no_change={v}": {"n_iter_no_change": v} for v in (10, 30)},
+    **{f"validation_fraction={v}": {"validation_fraction": v} for v in (0.1, 0.2)},
+    **{f"beta_scale={v}": {"beta_scale": v} for v in (0, 0.1, 0.3, 3, 10, 30)},
+    **{f"trb_weight={v}": {"trb_weight": v} for v in (0.0, 0.3)},
+    **{f"weighting={v}": {"weighting": v} for v in ("symmetric", "fixed")},
+    "fusion=concat": {"fusion": "concat"},
+}
+
+
+def training_parts():
+    """name -> (X, y, groups or None), training parts only."""
+    parts = {}
+    try:
+        mosi = load_mosi()
+        parts["mosi"] = mosi.X_train, mosi.y_train, mosi.groups_train
+    except FileNotFoundError as error:
+        print(error)
+    wine, diabetes = load_wine(), load_diabetes()
+    whole = {
+        "digits": load_digits_views(),
+        "cancer": load_breast_cancer_blocks(),
+        "wine": {"X": _halves(wine.data), "y": wine.target},
+        "diabetes": {"X": _halves(diabetes.data), "y": diabetes.target},
+    }
+    for name, data in whole.items():
+        labels = None if name == "diabetes" else data["y"]
+        X, _, y, _ = train_test_split(
+            ModalityDict(data["X"]), data["y"], test_size=0.3, stratify=labels, random_state=0
+        )
+        parts[name] = X, y, None
+    return parts
+
+
+def _halves(table):
+    half = table.shape[1] // 2
+    return {"first": table[:, :half], "second": table[:, half:]}
+
+
+def evaluate(data_name, variation, seed, data):
+    """Scores of one variation on one data set, averaged over the folds."""
+    X, y, groups = data
+    regression = data_name == "diabetes"
+    if regression:
+        folds = KFold(N_FOLDS, shuffle=True, random_state=seed)
+    elif groups is not None:
+        folds = StratifiedGroupKFold(N_FOLDS, shuffle=True, random_state=seed)
+    else:
+        folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=seed)
+    rows = []
+    for train, test in folds.split(np.zeros(len(y)), y, groups):
+        model = (OMIBRegressor if regression else OMIBClassifier)(random_state=seed)
+        model.set_params(**VARIATIONS[variation])
+        in_fold = None if groups is None else groups[train]
+        model.fit(X[train], y[train], groups=in_fold)
+        seconds = model.history_.seconds.sum()
+        if regression:
+            mean, std = model.predict(X[test], return_std=True)
+            nats = 0.5 * np.log(2 * np.pi * std**2) + (y[test] - mean) ** 2 / (2 * std**2)
+            loss = np.mean(nats) - np.log(y.std())
+        else:
+            loss = log_loss(y[test], model.predict_proba(X[test]), labels=model.classes_)
+        rows.append((model.score(X[test], y[test]), loss, seconds))
+    score, loss, seconds = np.mean(rows, axis=0)
+    return {"data": data_name, "variation": variation, "seed": seed, "score": score,
+            "loss": loss, "seconds": seconds}  # fmt: skip
+
+
+def write_table(results):
+    """Mean over seeds per data set, and the mean difference to the defaults over data sets."""
+    table = results.pivot_table(index="variation", columns="data", values=["score", "loss"])
+    difference = results.merge(
+        results[results.variation == "default"], on=["data", "seed"], suffixes=("", "_default")
+    )
+    difference["score gain"] = difference.score - difference.score_default
+    difference["loss gain"] = difference.loss_default - difference.loss
+    gains = difference.groupby("variation")[["score gain", "loss gain"]].agg(["mean", "sem"])
+    table.columns = [f"{data} {metric}" for metric, data in table.columns]
+    gains.columns = [f"{gain} ({kind})" for gain, kind in gains.columns]
+    table = table.join(gains).loc[[name for name in VARIATIONS if name in table.index]]
+    text = table.round(4).to_markdown()
+    (RESULTS / "defaults.md").write_text(f"{__doc__.splitlines()[0]}\n\n{text}\n")
+    print(text)
+
+
+def main(words):
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / "defaults.csv"
+    done = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["data", "variation"])
+    keys = set(zip(done.data, done.variation, done.get("seed", []), strict=False))
+    parts = training_parts()
+    wanted = [v for v in VARIATIONS if not words or any(word in v for word in words)]
+    jobs = [
+        (name, variation, seed, parts[name])
+        for variation in wanted for seed in SEEDS for name in parts
+        if (name, variation, seed) not in keys
+    ]  # fmt: skip
+    runs = Parallel(n_jobs=-1, return_as="generator_unordered")(
+        delayed(evaluate)(*job) for job in jobs
+    )
+    for run in runs:
+        pd.DataFrame([run]).to_csv(path, mode="a", header=not path.exists(), index=False)
+    write_table(pd.read_csv(path))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,424 @@
+"""What the estimators share: parameters, the fit template, transform and fitted attributes."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABCMeta, abstractmethod
+from collections.abc import Mapping
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.model_selection import (
+    GroupShuffleSplit,
+    ShuffleSplit,
+    StratifiedGroupKFold,
+    StratifiedShuffleSplit,
+)
+from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from ._compat import HasMethods, Interval, StrOptions, _check_sample_weight, _fit_context
+from ._modalities import validate_modalities
+from ._scaling import BlockScaler
+from ._training import EarlyStopping, OMIBNet, ProgressBar, TensorData, resolve_device
+from .information import estimate_beta_bounds
+from .nn import OMIBNetwork, OMIBObjective, seeded_initialisation
+from .nn.encoders import ENCODERS, default_encoder
+from .nn.fusion import FUSIONS
+
+AUTO_FRACTION = 1 / 3  # of M_u: what beta="auto" means
+MIN_SAMPLES_TO_SPLIT = 10  # below it no rows are held out
+
+
+class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta):
+    """Template of the OMIB estimators; children supply target, task and prediction."""
+
+    _parameter_constraints: dict = {
+        "modalities": [dict, None],
+        "encoders": [str, dict, torch.nn.Module, callable],
+        "hidden_dim": [Interval(Integral, 1, None, closed="left")],
+        "latent_dim": [Interval(Integral, 1, None, closed="left")],
+        "n_layers": [Interval(Integral, 1, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "input_dropout": [Interval(Real, 0, 1, closed="left")],
+        "head_layers": [Interval(Integral, 1, None, closed="left")],
+        "fusion": [StrOptions(set(FUSIONS))],
+        "n_heads": [Interval(Integral, 1, None, closed="left")],
+        "beta": [StrOptions({"auto", "upper", "lower"}), Interval(Real, 0, None, closed="left")],
+        "beta_scale": [Interval(Real, 0, None, closed="left")],
+        "entropy_estimator": [StrOptions({"gaussian", "mine"}), HasMethods("estimate")],
+        "weighting": [StrOptions({"reference", "symmetric", "fixed"})],
+        "trb_weight": [Interval(Real, 0, None, closed="left")],
+        "warmup_epochs": [Interval(Integral, 0, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "standardize": ["boolean"],
+        "device": [str, torch.device],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    @abstractmethod
+    def __init__(
+        self,
+        modalities=None,
+        *,
+        encoders="mlp",
+        hidden_dim=128,
+        latent_dim=32,
+        n_layers=2,
+        dropout=0.5,
+        input_dropout=0.2,
+        head_layers=1,
+        fusion="cross_attention",
+        n_heads=4,
+        beta="auto",
+        beta_scale=1.0,
+        entropy_estimator="gaussian",
+        weighting="reference",
+        trb_weight=1.0,
+        warmup_epochs=10,
+        max_epochs=100,
+        batch_size=128,
+        learning_rate=5e-4,
+        weight_decay=0.3,
+        early_stopping=True,
+        validation_fraction=0.15,
+        n_iter_no_change=15,
+        tol=1e-4,
+        standardize=True,
+        device="auto",
+        warm_start=False,
+        random_state=None,
+        verbose=0,
+    ):
+        self.modalities = modalities
+        self.encoders = encoders
+        self.hidden_dim = hidden_dim
+        self.latent_dim = latent_dim
+        self.n_layers = n_layers
+        self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.head_layers = head_layers
+        self.fusion = fusion
+        self.n_heads = n_heads
+        self.beta = beta
+        self.beta_scale = beta_scale
+        self.entropy_estimator = entropy_estimator
+        self.weighting = weighting
+        self.trb_weight = trb_weight
+        self.warmup_epochs = warmup_epochs
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.standardize = standardize
+        self.device = device
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # -- what a child supplies ------------------------------------------------------------
+    @abstractmethod
+    def _encode_target(self, y, reset):
+        """Check y and return it as the network reads it; learn its coding when ``reset``."""
+
+    @abstractmethod
+    def _make_task(self):
+        """Return the task (a module of :mod:`sklearn_omib.nn.tasks`) and its number of outputs."""
+
+    def _target_weight(self, y):
+        """Weights the estimator gives to samples by their target, or None."""
+        return None
+
+    def _stratification(self, target):
+        """Labels to stratify the validation split by, or None."""
+        return None
+
+    def _after_training(self, data):
+        """What remains to be learned once the network is trained, from (train, valid) data."""
+
+    # -- fitting --------------------------------------------------------------------------
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, groups=None):
+        """Fit the model: warm-up of the branches, then the main phase.
+
+        Parameters
+        ----------
+        X : dict of str to array, ModalityDict, list of arrays, array-like or DataFrame
+            The modalities, each of shape (n_samples, ...); or one table, cut by ``modalities``.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample in every loss; samples of weight 0 are left out.
+        groups : array-like of shape (n_samples,), default=None
+            Samples of one group are never split between training and validation.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a modality is empty, not numeric, not finite or of another length than the others,
+            if y is constant or not finite, or if training diverges.
+        """
+        resume = self.warm_start and hasattr(self, "net_")
+        rng = check_random_state(self.random_state)
+        X, target, weight, groups = self._check_input(X, y, sample_weight, groups, not resume)
+        train, valid = self._validation_split(target, groups, rng)
+        if not resume:
+            self._initialise(X[train], rng)
+        data = tuple(
+            None if rows is None else self._tensor_data(X[rows], target[rows], weight[rows])
+            for rows in (train, valid)
+        )
+        self._chunk_rng = rng  # for a partial_fit that follows
+        before = len(self.net_.history)
+        self._train(data, rng, 0 if resume else self.warmup_epochs, self.max_epochs)
+        self.n_iter_ = sum(row["phase"] == "main" for row in self.net_.history[before:])
+        return self
+
+    def _partial_fit(self, X, y, sample_weight):
+        """One main epoch on a chunk; the first chunk also sets up the network and warms it up."""
+        first = not hasattr(self, "net_")
+        rng = check_random_state(self.random_state)
+        X, target, weight, _ = self._check_input(X, y, sample_weight, None, first)
+        if first:
+            self._initialise(X, rng)
+            self._chunk_rng = rng
+        data = self._tensor_data(X, target, weight), None
+        self._train(data, self._chunk_rng, self.warmup_epochs if first else 0, 1)
+        self.n_iter_ = sum(row["phase"] == "main" for row in self.net_.history)
+        return self
+
+    def _check_input(self, X, y, sample_weight, groups, reset):
+        """Validated modalities, coded target, weights of mean 1 and groups, weight 0 left out."""
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None."
+            )
+        X = validate_modalities(self, X, reset=reset, modalities=self.modalities)
+        check_consistent_length(X, y, groups)
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        kept = np.flatnonzero(weight)
+        if len(kept) < len(weight):
+            if len(kept) < 2:
+                raise ValueError("sample_weight leaves fewer than two samples of positive weight.")
+            X, y, weight = X[kept], _rows(y, kept), weight[kept]
+            groups = None if groups is None else _rows(groups, kept)
+        target = self._encode_target(y, reset)
+        by_target = self._target_weight(y)
+        weight = weight if by_target is None else weight * by_target
+        return X, target, weight / weight.mean(), groups
+
+    def _validation_split(self, target, groups, rng):
+        """Rows to train on and rows to stop by, split once for both phases."""
+        n_samples = len(target)
+        if not self.early_stopping or n_samples < MIN_SAMPLES_TO_SPLIT:
+            return np.arange(n_samples), None
+        labels = self._stratification(target)
+        seed = rng.randint(2**31 - 1)
+        share = {"test_size": self.validation_fraction, "random_state": seed}
+        if groups is not None and labels is not None:
+            n_splits = max(round(1 / self.validation_fraction), 2)
+            splitter = StratifiedGroupKFold(n_splits, shuffle=True, random_state=seed)
+        elif groups is not None:
+            splitter = GroupShuffleSplit(1, **share)
+        elif labels is not None and self._can_stratify(labels):
+            splitter = StratifiedShuffleSplit(1, **share)
+        else:
+            splitter = ShuffleSplit(1, **share)
+        return next(splitter.split(np.zeros(n_samples), labels, groups))
+
+    def _can_stratify(self, labels):
+        counts = np.bincount(labels)
+        n_valid = int(np.ceil(self.validation_fraction * len(labels)))
+        fits = len(counts) <= min(n_valid, len(labels) - n_valid)
+        return fits and counts[counts > 0].min() >= 2
+
+    def _initialise(self, X, rng):
+        """Everything that is learned before training: scale, bound on beta, initial weights."""
+        self._device = resolve_device(self.device)
+        encoders = self._resolve_encoders(X)
+        self._sparse = frozenset(
+            name for name, block in X.items()
+            if sparse.issparse(block) and encoders[name] == "sparse"
+        )  # fmt: skip
+        self._scaler = BlockScaler(self.standardize).fit(self._as_trained(X))
+        self._set_beta(X, rng)
+        if self.latent_dim % self.n_heads:
+            raise ValueError(
+                f"n_heads must divide latent_dim, got n_heads={self.n_heads} and "
+                f"latent_dim={self.latent_dim}."
+            )
+        task, n_outputs = self._make_task()
+        optimizer_options = {"weight_decay": self.weight_decay}
+        if self._device.type in ("cpu", "cuda"):
+            optimizer_options["fused"] = True
+        self.net_ = OMIBNet(
+            OMIBNetwork,
+            module__sample_shapes=self.modalities_,
+            module__encoders=encoders,
+            module__sparse=self._sparse,
+            module__n_outputs=n_outputs,
+            module__hidden_dim=self.hidden_dim,
+            module__latent_dim=self.latent_dim,
+            module__n_layers=self.n_layers,
+            module__n_heads=self.n_heads,
+            module__dropout=self.dropout,
+            module__fusion=self.fusion,
+            module__input_dropout=self.input_dropout,
+            module__head_layers=self.head_layers,
+            module__variance_head=hasattr(task, "variance_loss"),
+            criterion=OMIBObjective,
+            criterion__task=task,
+            criterion__n_modalities=len(self.modalities_),
+            criterion__beta=self.beta_,
+            criterion__weighting=self.weighting,
+            criterion__trb_weight=self.trb_weight,
+            optimizer=torch.optim.AdamW,
+            **{f"optimizer__{name}": value for name, value in optimizer_options.items()},
+            lr=self.learning_rate,
+            batch_size=self.batch_size,
+            device=self._device,
+            train_split=None,
+            verbose=0,
+        )
+        with seeded_initialisation(rng.randint(2**31 - 1)):
+            self.net_.initialize()
+        self._n_features_out = self.latent_dim
+
+    def _resolve_encoders(self, X):
+        """The encoder of each modality: as named, or the default of its shape."""
+        given = self.encoders
+        if isinstance(given, Mapping):
+            unknown = set(given) - set(X)
+            if unknown:
+                raise ValueError(
+                    f"encoders names unknown modalities {sorted(unknown)}; there are {list(X)}."
+                )
+        elif isinstance(given, str) and given not in ENCODERS:
+            raise ValueError(f"encoders={given!r} is unknown; known are {sorted(ENCODERS)}.")
+        resolved = {}
+        for name, block in X.items():
+            default = default_encoder(block.shape[1:], sparse.issparse(block))
+            if isinstance(given, Mapping):
+                resolved[name] = given.get(name, default)
+            elif isinstance(given, str):
+                # one name for all: it goes to the blocks it is made for, "mlp" to plain tables
+                fits = block.ndim - 1 in ENCODERS[given].dims and given != "mlp"
+                resolved[name] = given if fits and not sparse.issparse(block) else default
+            else:
+                resolved[name] = given
+        return resolved
+
+    def _set_beta(self, X, rng):
+        self.beta_bounds_ = estimate_beta_bounds(
+            X,
+            weighting=self.weighting,
+            estimator=self.entropy_estimator,
+            random_state=rng.randint(2**31 - 1),
+        )
+        named = {
+            "auto": AUTO_FRACTION * self.beta_bounds_.upper,
+            "upper": self.beta_bounds_.upper,
+            "lower": self.beta_bounds_.lower,
+        }
+        beta = named[self.beta] if isinstance(self.beta, str) else self.beta
+        self.beta_ = float(beta * self.beta_scale)
+        if self.beta_ > 1 / self.beta_bounds_.total_weight:
+            warnings.warn(
+                f"beta={self.beta_:.3g} per nat is above 1/{self.beta_bounds_.total_weight}, where "
+                "keeping a nat costs more than it can gain: the representation may lose the "
+                "target. Bounds are in beta_bounds_.",
+                UserWarning,
+                stacklevel=3,
+            )
+
+    def _train(self, data, rng, warmup_epochs, max_epochs):
+        net = self.net_
+        callbacks = []
+        if data[1] is not None:
+            callbacks.append(("early_stopping", EarlyStopping(self.n_iter_no_change, self.tol)))
+        if self.verbose:
+            epochs = {"warm-up": warmup_epochs, "main": max_epochs}
+            callbacks.append(("progress", ProgressBar(epochs)))
+        net.set_params(callbacks=callbacks)
+        net.initialize_callbacks()
+        net.seed(rng.randint(2**31 - 1))
+        try:
+            if warmup_epochs:
+                net.run_phase("warm-up", data, warmup_epochs)
+                net.initialize_optimizer()  # the moments of the warm-up mislead the main phase
+            net.run_phase("main", data, max_epochs)
+        finally:
+            net.unseed()
+        self._after_training(data)
+        self.history_ = net.history_frame()
+        self.modality_weights_ = dict(
+            zip(self.modalities_, net.criterion_.weights.tolist(), strict=True)
+        )
+
+    # -- from input to network output -----------------------------------------------------
+    def _as_trained(self, X):
+        """Sparse blocks as CSR where the encoder reads them so, all others dense."""
+        return {
+            name: sparse.csr_matrix(block) if name in self._sparse
+            else block.toarray() if sparse.issparse(block) else block
+            for name, block in X.items()
+        }  # fmt: skip
+
+    def _tensor_data(self, X, target=None, weight=None):
+        return TensorData(self._scaler.transform(self._as_trained(X)), target, weight, self._device)
+
+    def _forward(self, X):
+        """Prediction, xi and log variance for all rows, as float64 or float32 arrays."""
+        check_is_fitted(self)
+        X = validate_modalities(self, X, reset=False, modalities=self.modalities)
+        parts = zip(*self.net_.predict_batches(self._tensor_data(X)), strict=True)
+        return tuple(
+            None if part[0] is None else torch.cat(part).cpu().numpy() for part in parts
+        )
+
+    def transform(self, X):
+        """Return the fused representation xi.
+
+        Parameters
+        ----------
+        X : as in fit
+
+        Returns
+        -------
+        ndarray of shape (n_samples, latent_dim)
+            Computed from the means of the codes, without noise.
+        """
+        return self._forward(X)[1]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.three_d_array = True
+        tags.input_tags.dict = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def _rows(values, rows):
+    return values.iloc[rows] if hasattr(values, "iloc") else np.asarray(values)[rows]

@@ -1,0 +1,466 @@
+"""The modality container and the conversion of every accepted input to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+from ._compat import _check_feature_names, _check_n_features, _get_column_indices
+
+SINGLE_MODALITY = "X"  # the name given to the only modality of a plain table
+
+
+class ModalityDict:
+    """Several modalities of the same samples, in a form scikit-learn can split.
+
+    A plain dict given to ``GridSearchCV``, ``cross_val_score`` or ``train_test_split`` fails
+    inside scikit-learn, which counts the keys of the dict instead of its rows::
+
+        ValueError: Found input variables with inconsistent numbers of samples: [2, 90]
+
+    ``ModalityDict(X)`` is the fix: it looks like a two-dimensional array of shape
+    ``(n_samples, n_features_total)`` wherever scikit-learn looks, and like a dict elsewhere.
+
+    Parameters
+    ----------
+    modalities : mapping of str to array, list of arrays, MuData or ModalityDict
+        The blocks, one per modality, each with samples on its first axis: numpy arrays of two
+        or more dimensions, pandas DataFrames, scipy sparse matrices, torch tensors on the CPU or
+        memory maps. Blocks are kept as they are, never copied; sparse blocks are stored as CSR.
+        The arrays of a list are named ``modality_0``, ``modality_1``, ...
+
+    Attributes
+    ----------
+    shape : tuple of int
+        ``(n_samples, n_features_total)``; blocks of more dimensions count flattened.
+    ndim : int
+        Always 2.
+
+    Raises
+    ------
+    ValueError
+        If there is no modality, a block has fewer than two dimensions, or the blocks differ in
+        their number of samples. The message names the modality.
+
+    Notes
+    -----
+    As in a DataFrame, ``len(X)`` is the number of samples while iteration and ``in`` go over
+    names. ``X["audio"]`` is a block; ``X[rows]`` a ModalityDict of those rows; ``X[rows, cols]``
+    and ``numpy.asarray(X)`` the flattened blocks side by side.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_omib import ModalityDict
+    >>> X = ModalityDict({"audio": np.zeros((4, 3)), "image": np.ones((4, 2, 5, 5))})
+    >>> X
+    ModalityDict(n_samples=4, audio: (3,) float64, image: (2, 5, 5) float64)
+    >>> X.shape
+    (4, 53)
+    >>> X[:2]["image"].shape
+    (2, 2, 5, 5)
+    """
+
+    ndim = 2
+
+    def __init__(self, modalities):
+        blocks = {}
+        for name, block in _iter_blocks(modalities):
+            if not isinstance(name, str):
+                raise TypeError(
+                    f"Modality names must be strings, got {name!r} of type {type(name).__name__}."
+                )
+            blocks[name] = _as_block(name, block)
+        if not blocks:
+            raise ValueError("At least one modality is required, got none.")
+        lengths = {name: block.shape[0] for name, block in blocks.items()}
+        if len(set(lengths.values())) > 1:
+            counts = ", ".join(f"{name!r}: {n}" for name, n in lengths.items())
+            raise ValueError(
+                f"All modalities must have the same number of samples, got {counts}."
+            )
+        self._blocks = blocks
+
+    # -- what a dict offers ---------------------------------------------------------------
+    def keys(self):
+        """Names of the modalities, in order."""
+        return self._blocks.keys()
+
+    def values(self):
+        """Blocks, in order."""
+        return self._blocks.values()
+
+    def items(self):
+        """Pairs of name and block, in order."""
+        return self._blocks.items()
+
+    def __iter__(self):
+        return iter(self._blocks)
+
+    def __contains__(self, name):
+        return name in self._blocks
+
+    def select(self, names):
+        """Return a ModalityDict of the named modalities only, in the order given.
+
+        Parameters
+        ----------
+        names : str or list of str
+
+        Returns
+        -------
+        ModalityDict
+        """
+        names = [names] if isinstance(names, str) else names
+        return ModalityDict({name: self[name] for name in names})
+
+    # -- what an array offers -------------------------------------------------------------
+    @property
+    def shape(self):
+        return len(self), sum(prod(shape) for shape in self.sample_shapes.values())
+
+    @property
+    def sample_shapes(self):
+        """Shape of one sample of each modality: ``{"audio": (73,), "image": (3, 32, 32)}``."""
+        return {name: tuple(block.shape[1:]) for name, block in self.items()}
+
+    @property
+    def layout(self):
+        """Where each modality lies in ``numpy.asarray(self)``, and its shape.
+
+        The value to give to an estimator's ``modalities`` parameter when a meta-estimator, such
+        as ``BaggingClassifier``, hands it the flattened array.
+        """
+        return column_layout(self.sample_shapes)
+
+    @property
+    def feature_names(self):
+        """Names of all columns, ``"modality__column"``; unnamed columns are ``x0``, ``x1``, ..."""
+        names = [
+            f"{name}__{column}"
+            for name, block in self.items()
+            for column in block_feature_names(block)
+        ]
+        return np.asarray(names, dtype=object)
+
+    def __len__(self):
+        return next(iter(self._blocks.values())).shape[0]
+
+    def __getitem__(self, key):
+        if isinstance(key, str):
+            try:
+                return self._blocks[key]
+            except KeyError:
+                raise KeyError(
+                    f"No modality {key!r}; there are {list(self._blocks)}."
+                ) from None
+        if isinstance(key, tuple):
+            rows, columns = key if len(key) == 2 else (key, slice(None))
+            if columns is Ellipsis or (isinstance(columns, slice) and columns == slice(None)):
+                return self[rows]
+            return np.asarray(self[rows])[..., columns]
+        if isinstance(key, Integral):
+            return np.asarray(self[[key]])[0]
+        if not isinstance(key, slice):
+            key = np.asarray(key)
+            key = key.astype(int) if key.size == 0 else key
+        return ModalityDict({name: take_rows(block, key) for name, block in self.items()})
+
+    def __array__(self, dtype=None, copy=None):
+        return np.hstack([flatten_block(block) for block in self.values()]).astype(
+            dtype, copy=False
+        )
+
+    # -- how it looks ---------------------------------------------------------------------
+    def _describe(self):
+        for name, block in self.items():
+            dtype = "mixed" if isinstance(block, pd.DataFrame) else block.dtype
+            if isinstance(block, pd.DataFrame) and block.dtypes.nunique() == 1:
+                dtype = block.dtypes.iloc[0]
+            kind = "sparse " if sparse.issparse(block) else ""
+            yield name, tuple(block.shape[1:]), f"{kind}{dtype}"
+
+    def __repr__(self):
+        blocks = ", ".join(f"{name}: {shape} {dtype}" for name, shape, dtype in self._describe())
+        return f"ModalityDict(n_samples={len(self)}, {blocks})"
+
+    def _repr_html_(self):
+        frame = pd.DataFrame(self._describe(), columns=["modality", "shape of a sample", "dtype"])
+        return f"<b>ModalityDict</b>, {len(self)} samples{frame.to_html(index=False)}"
+
+
+def _iter_blocks(modalities):
+    """Yield (name, block) from any form that holds several blocks."""
+    if isinstance(modalities, (Mapping, ModalityDict)):
+        yield from modalities.items()
+    elif _is_mudata(modalities):
+        for name, annotated in modalities.mod.items():
+            yield name, annotated.X
+    elif isinstance(modalities, (list, tuple)):
+        for i, block in enumerate(modalities):
+            yield f"modality_{i}", block
+    else:
+        raise TypeError(
+            "Expected a dict, list of arrays, MuData or ModalityDict of modalities, got "
+            f"{type(modalities).__name__}. A single table is split into modalities by "
+            "ModalitySplitter or by an estimator's `modalities` parameter."
+        )
+
+
+def _is_mudata(X):
+    """Whether X has what is used of MuData: a mapping ``mod`` of AnnData, matrices in ``X``."""
+    return isinstance(getattr(X, "mod", None), Mapping)
+
+
+def _as_block(name, block):
+    if block is None:
+        raise ValueError(f"Modality {name!r} is None; leave it out or give an array.")
+    if sparse.issparse(block):
+        return block.tocsr()
+    if isinstance(block, pd.Series) or not hasattr(block, "shape"):
+        block = np.asarray(block)
+    if len(block.shape) < 2:
+        raise ValueError(
+            f"Modality {name!r} must have at least two dimensions, samples first, got shape "
+            f"{tuple(block.shape)}. Reshape your data: array.reshape(-1, 1) makes one column."
+        )
+    return block
+
+
+def take_rows(block, rows):
+    """Rows of a block of any kind, the kind unchanged."""
+    return block.iloc[rows] if hasattr(block, "iloc") else block[rows]
+
+
+def block_feature_names(block):
+    """Column names of one block; unnamed columns are ``x0``, ``x1``, ..."""
+    if isinstance(block, pd.DataFrame):
+        return [str(column) for column in block.columns]
+    return [f"x{i}" for i in range(prod(block.shape[1:]))]
+
+
+def flatten_block(block):
+    """A block as a dense array of shape (n_samples, n_features)."""
+    if sparse.issparse(block):
+        return block.toarray()
+    block = np.asarray(block)
+    return block.reshape(len(block), -1) if len(block) else block.reshape(0, prod(block.shape[1:]))
+
+
+def column_layout(sample_shapes):
+    """``{name: (slice of columns, shape of one sample)}`` of the flattened blocks."""
+    layout, start = {}, 0
+    for name, shape in sample_shapes.items():
+        layout[name] = (slice(start, start + prod(shape)), tuple(shape))
+        start += prod(shape)
+    return layout
+
+
+def holds_modalities(X):
+    """Whether X is a form that holds several blocks, rather than one table."""
+    if sparse.issparse(X):  # scipy's DOK format is a dict
+        return False
+    if isinstance(X, (Mapping, ModalityDict)) or _is_mudata(X):
+        return True
+    return (
+        isinstance(X, (list, tuple))
+        and len(X) > 0
+        and all(len(getattr(block, "shape", ())) >= 2 for block in X)
+    )
+
+
+def split_columns(X, modalities):
+    """Cut one table into a container.
+
+    Parameters
+    ----------
+    X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
+    modalities : dict of str to columns
+        Columns as in ``ColumnTransformer`` (slice, positions, names, boolean mask, callable), or
+        a pair ``(columns, shape)`` for modalities of more dimensions.
+
+    Returns
+    -------
+    ModalityDict
+    """
+    if not isinstance(modalities, Mapping):
+        raise TypeError(
+            "`modalities` must be a dict from modality names to columns, got "
+            f"{type(modalities).__name__}."
+        )
+    if not hasattr(X, "shape"):
+        X = np.asarray(X)
+    if len(X.shape) != 2:
+        raise ValueError(f"Expected a 2-D table to split into modalities, got shape {X.shape}.")
+    blocks = {}
+    for name, columns in modalities.items():
+        shape = None
+        if isinstance(columns, tuple) and len(columns) == 2 and isinstance(columns[1], tuple):
+            columns, shape = columns
+        if callable(columns):
+            columns = columns(X)
+        try:
+            index = _get_column_indices(X, columns)
+        except (ValueError, IndexError, TypeError) as error:
+            raise ValueError(f"Columns of modality {name!r}: {error}") from error
+        if len(index) == 0:
+            raise ValueError(f"Modality {name!r} has no columns: {columns!r} selects none.")
+        if isinstance(columns, slice) and not hasattr(X, "iloc"):
+            index = slice(index[0], index[-1] + 1, columns.step)  # keeps a view
+        block = X.iloc[:, index] if hasattr(X, "iloc") else X[:, index]
+        if shape is not None and tuple(shape) != tuple(block.shape[1:]):
+            if prod(shape) != block.shape[1]:
+                raise ValueError(
+                    f"Modality {name!r} has {block.shape[1]} columns, which cannot take the shape "
+                    f"{shape}."
+                )
+            block = flatten_block(block).reshape(len(X), *shape)
+        blocks[name] = block
+    return ModalityDict(blocks)
+
+
+def check_modalities(X, modalities=None):
+    """Turn any accepted input into a ModalityDict, without looking at its values.
+
+    Parameters
+    ----------
+    X : dict, ModalityDict, SliceDict, list of arrays, MuData, array-like or DataFrame
+        Several blocks, or one table.
+    modalities : dict of str to columns, default=None
+        How to cut a table; see :class:`~sklearn_omib.preprocessing.ModalitySplitter`. With None
+        a table is a single modality named "X".
+
+    Returns
+    -------
+    ModalityDict
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_omib import check_modalities
+    >>> check_modalities(np.zeros((5, 4)), {"audio": slice(0, 3), "video": [3]})
+    ModalityDict(n_samples=5, audio: (3,) float64, video: (1,) float64)
+    """
+    if holds_modalities(X):
+        return X if isinstance(X, ModalityDict) else ModalityDict(X)
+    if modalities is not None:
+        return split_columns(X, modalities)
+    return ModalityDict({SINGLE_MODALITY: X})
+
+
+def validate_modalities(estimator, X, *, reset, modalities=None, check_values=True):
+    """Check X for an estimator, remembering names and widths or comparing with them.
+
+    Sets, when ``reset``, or else compares with ``modalities_`` (shape of one sample by name),
+    ``n_features_in_`` and, where columns have names, ``feature_names_in_``.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+    X : any form :func:`check_modalities` accepts
+        After fitting on blocks, also one table with the flattened blocks side by side.
+    reset : bool
+        True in fit.
+    modalities : dict of str to columns, default=None
+    check_values : bool, default=True
+        Whether the blocks must be numeric and finite; else only that they are not empty.
+
+    Returns
+    -------
+    ModalityDict
+        Blocks in the order seen in fit.
+    """
+    if not holds_modalities(X):
+        return _validate_table(estimator, X, reset, modalities, check_values)
+    X = check_modalities(X)
+    if reset:
+        estimator.modalities_ = X.sample_shapes
+        estimator.n_features_in_ = X.shape[1]
+        estimator.feature_names_in_ = X.feature_names
+    else:
+        X = _match(estimator, X)
+    return _check_blocks(estimator, X, reset) if check_values else _check_not_empty(X)
+
+
+def _validate_table(estimator, X, reset, modalities, check_values):
+    """One table: a single modality, cut by a specification, or the blocks of fit flattened."""
+    flattened = (
+        not reset and modalities is None and list(estimator.modalities_) != [SINGLE_MODALITY]
+    )
+    if flattened:
+        X = X if hasattr(X, "shape") else np.asarray(X)
+        if len(X.shape) != 2 or X.shape[1] != estimator.n_features_in_:
+            raise ValueError(
+                f"X has shape {X.shape}, but {type(estimator).__name__} was fitted on modalities "
+                f"with samples of shape {estimator.modalities_} and expects these, or their "
+                f"{estimator.n_features_in_} columns side by side."
+            )
+        modalities = column_layout(estimator.modalities_)
+    elif modalities is None and check_values:
+        X = validate_data(
+            estimator, X, reset=reset, accept_sparse="csr", allow_nd=True,
+            ensure_min_samples=2 if reset else 1,
+        )  # fmt: skip
+        check_values = False  # done, by scikit-learn
+    else:
+        X = _as_block(SINGLE_MODALITY, X)
+        _check_feature_names(estimator, X, reset=reset)
+        _check_n_features(estimator, X, reset=reset)
+    X = check_modalities(X, modalities)
+    if reset:
+        estimator.modalities_ = X.sample_shapes
+    return _check_blocks(estimator, X, reset) if check_values else _check_not_empty(X)
+
+
+def _match(estimator, X):
+    """Blocks in the order of fit; an error where names or shapes differ from fit."""
+    expected = estimator.modalities_
+    missing = [name for name in expected if name not in X]
+    unknown = [name for name in X if name not in expected]
+    if missing or unknown:
+        parts = [f"missing {missing}"] * bool(missing) + [f"unknown {unknown}"] * bool(unknown)
+        raise ValueError(
+            f"Modalities differ from those {type(estimator).__name__} was fitted on: "
+            f"{', '.join(parts)}; expected {list(expected)}, got {list(X)}."
+        )
+    for name, shape in X.sample_shapes.items():
+        if shape != expected[name]:
+            raise ValueError(
+                f"Modality {name!r} has samples of shape {shape}, but "
+                f"{type(estimator).__name__} was fitted on shape {expected[name]}."
+            )
+    return X.select(list(expected))
+
+
+def _check_blocks(estimator, X, reset):
+    """Numeric, finite and non-empty blocks, or an error that names the modality."""
+    blocks = {}
+    for name, block in X.items():
+        try:
+            blocks[name] = check_array(
+                block, accept_sparse="csr", allow_nd=True, estimator=estimator,
+                ensure_min_samples=2 if reset else 1,
+            )  # fmt: skip
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"Modality {name!r}: {error}") from error
+    return ModalityDict(blocks)
+
+
+def _check_not_empty(X):
+    for name, block in X.items():
+        for count, what in ((block.shape[0], "sample(s)"), (prod(block.shape[1:]), "feature(s)")):
+            if np.iscomplexobj(block):
+                raise ValueError(f"Modality {name!r}: Complex data not supported.")
+            if count == 0:
+                raise ValueError(
+                    f"Modality {name!r}: Found array with 0 {what} (shape={tuple(block.shape)}) "
+                    "while a minimum of 1 is required."
+                )
+    return X

@@ -1,0 +1,80 @@
+"""Standardisation of blocks inside the estimators."""
+
+import numpy as np
+from scipy import sparse
+from sklearn.preprocessing import StandardScaler
+
+
+class BlockScaler:
+    """Bring every block to unit scale in float32, fitted on training rows.
+
+    Dense blocks: zero mean and unit variance per column, or per channel, which is the last axis
+    of sequences (n_samples, time, channels) and the second of images (n_samples, channels,
+    height, width). Sparse blocks: division by one number, the root mean square of a column, so
+    that zeros stay zeros and the relative weight of columns, as of tf-idf, is kept.
+
+    Parameters
+    ----------
+    standardize : bool
+        False only converts to float32.
+    """
+
+    def __init__(self, standardize):
+        self.standardize = standardize
+
+    def fit(self, X):
+        """Learn the scale of each block of a ModalityDict."""
+        self.scalers_ = {}
+        if self.standardize:
+            self.scalers_ = {name: self._fit_block(block) for name, block in X.items()}
+        return self
+
+    def _fit_block(self, block):
+        if sparse.issparse(block):
+            mean_square = block.astype(np.float64).multiply(block).mean()
+            return float(np.sqrt(mean_square)) or 1.0
+        return StandardScaler().fit(_channels_last(np.asarray(block, dtype=np.float64)))
+
+    def transform(self, X):
+        """Return ``{name: float32 array or CSR matrix}``.
+
+        Raises
+        ------
+        ValueError
+            If a value does not fit into float32.
+        """
+        return {name: self._transform_block(name, block) for name, block in X.items()}
+
+    def _transform_block(self, name, block):
+        scaler = self.scalers_.get(name)
+        if sparse.issparse(block):
+            scaled = sparse.csr_matrix(block, dtype=np.float64) / (scaler or 1.0)
+            return self._to_float32(name, scaled.tocsr())
+        block = np.asarray(block)
+        if scaler is not None:
+            block = np.asarray(block, dtype=np.float64)
+            flat = scaler.transform(_channels_last(block))
+            block = _channels_first(flat, block.shape)
+        return self._to_float32(name, block)
+
+    @staticmethod
+    def _to_float32(name, block):
+        with np.errstate(over="ignore"):
+            block = block.astype(np.float32, copy=False)
+        if not np.isfinite(block.data if sparse.issparse(block) else block).all():
+            raise ValueError(f"Modality {name!r} holds values too large for float32.")
+        return block
+
+
+def _channels_last(block):
+    """A block as a table with one row per sample and position, one column per channel."""
+    if block.ndim > 3:
+        block = np.moveaxis(block, 1, -1)
+    return block.reshape(-1, block.shape[-1])
+
+
+def _channels_first(table, shape):
+    """The inverse of :func:`_channels_last` for a block of the given shape."""
+    if len(shape) > 3:
+        return np.moveaxis(table.reshape(shape[0], *shape[2:], shape[1]), -1, 1)
+    return table.reshape(shape)

@@ -1,0 +1,329 @@
+"""Training on skorch: data as tensors, the two-phase net, stopping, devices and seeds.
+
+The only file that imports skorch. The net is composed, never inherited by an estimator: its fit
+loop and callbacks are skorch's, and the few hooks overridden here say why.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import sparse
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EpochTimer
+from tqdm.auto import tqdm
+
+from .nn import SparseBatch, set_generator
+
+PREDICT_BATCH = 4096  # rows per batch where no gradient is kept
+# Matrix products of a few rows sum in another order than those of many. Padding to this many rows
+# makes the prediction of a sample the same, to the last bit, whatever it is predicted with.
+MIN_PREDICT_ROWS = 16
+MAX_GRAD_NORM = 5.0
+
+
+# -- devices --------------------------------------------------------------------------------------
+def resolve_device(device):
+    """Turn "auto" into the best device there is: cuda, then mps, then cpu.
+
+    Parameters
+    ----------
+    device : str or torch.device
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    ValueError
+        If the device is not there.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        if torch.backends.mps.is_available():
+            return torch.device("mps")
+        return torch.device("cpu")
+    try:
+        device = torch.device(device)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device={str(device)!r} cannot be used: {error}") from error
+    return device
+
+
+# -- data -----------------------------------------------------------------------------------------
+class TensorData:
+    """Modalities, target and weights as tensors that give whole batches.
+
+    Parameters
+    ----------
+    blocks : dict of str to (ndarray or CSR matrix), float32
+    y : ndarray or None
+    weight : ndarray of shape (n_samples,) or None
+        None weighs all samples 1.
+    device : torch.device
+        Where dense blocks live; sparse ones stay on the CPU and move batch by batch.
+    """
+
+    def __init__(self, blocks, y, weight, device):
+        self.device = device
+        self.n_samples = next(iter(blocks.values())).shape[0]
+        self.blocks = {
+            name: block if sparse.issparse(block) else self._tensor(block)
+            for name, block in blocks.items()
+        }
+        self.y = None if y is None else self._tensor(y)
+        weight = np.ones(self.n_samples) if weight is None else weight
+        self.weight = self._tensor(np.asarray(weight, dtype=np.float32))
+
+    def _tensor(self, array):
+        return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self.device)
+
+    def __len__(self):
+        return self.n_samples
+
+    def take(self, rows):
+        """Inputs, target and weights of some rows, a slice or an index tensor."""
+        inputs = {
+            name: self._sparse_batch(block, rows) if sparse.issparse(block) else block[rows]
+            for name, block in self.blocks.items()
+        }
+        return inputs, None if self.y is None else self.y[rows], self.weight[rows]
+
+    def _sparse_batch(self, block, rows):
+        block = block[rows if isinstance(rows, slice) else rows.cpu().numpy()]
+        return SparseBatch(
+            torch.from_numpy(block.indices.astype(np.int64)).to(self.device),
+            torch.from_numpy(block.indptr[:-1].astype(np.int64)).to(self.device),
+            torch.from_numpy(block.data).to(self.device),
+        )
+
+    def batches(self, batch_size, generator=None):
+        """Yield the data in batches whose sizes differ by at most one row.
+
+        Parameters
+        ----------
+        batch_size : int
+            The largest size.
+        generator : torch.Generator, default=None
+            Shuffles the rows; None keeps their order.
+        """
+        n_batches = -(-self.n_samples // batch_size)
+        edges = [self.n_samples * i // n_batches for i in range(n_batches + 1)]
+        order = None
+        if generator is not None:
+            order = torch.randperm(self.n_samples, generator=generator).to(self.device)
+        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+            yield self.take(slice(start, stop) if order is None else order[start:stop])
+
+
+class _Batches:
+    """An iterable that starts a new pass over the data each time, as skorch's loop expects."""
+
+    def __init__(self, data, batch_size, generator):
+        self.data, self.batch_size, self.generator = data, batch_size, generator
+
+    def __iter__(self):
+        return self.data.batches(self.batch_size, self.generator)
+
+
+# -- the net --------------------------------------------------------------------------------------
+class StopTraining(Exception):
+    """Raised by a callback to end a phase. skorch's own signal, KeyboardInterrupt, is the user's."""
+
+
+class OMIBNet(NeuralNet):
+    """A skorch net that trains in two phases and logs every term of the objective.
+
+    ``fit_loop`` takes a pair of :class:`TensorData`, the second of which may be None.
+    """
+
+    phase = "warm-up"
+
+    @property
+    def _default_callbacks(self):
+        return [("timer", EpochTimer())]  # skorch's others score and print per batch
+
+    def get_split_datasets(self, X, y=None, **fit_params):
+        return X  # split once, before both phases
+
+    def get_iterator(self, dataset, training=False):
+        # whole batches from tensors: a DataLoader would index row by row
+        if training:
+            return _Batches(dataset, self.batch_size, self.shuffle_generator)
+        return _Batches(dataset, PREDICT_BATCH, None)
+
+    def seed(self, seed):
+        """Make shuffling, dropout and noise reproducible and private to this net."""
+        self.shuffle_generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator(device=self.device).manual_seed(seed)
+        set_generator(self.module_, generator)
+        return self
+
+    def unseed(self):
+        """Drop the generators, which cannot be pickled on every device."""
+        self.shuffle_generator = None
+        set_generator(self.module_, None)
+        return self
+
+    def _terms(self, batch):
+        inputs, y, weight = batch
+        if self.phase == "warm-up":
+            return self.criterion_.warm_up(self.module_.warm_up(inputs), y, weight)
+        output = self.module_(inputs)
+        terms = self.criterion_(output, y, weight)
+        if self.module_.training:
+            self.criterion_.update(output, y, weight, terms.divergence)
+        return terms
+
+    def train_step(self, batch, **fit_params):
+        self._set_training(True)
+        self.optimizer_.zero_grad(set_to_none=True)
+        terms = self._terms(batch)
+        terms.loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.module_.parameters(), MAX_GRAD_NORM)
+        self.optimizer_.step()
+        return terms
+
+    def validation_step(self, batch, **fit_params):
+        self._set_training(False)
+        with torch.no_grad():
+            return self._terms(batch)
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        # sums stay on the device and are read once per epoch; skorch reads the loss every batch
+        if iterator is None:
+            return
+        if training and self.phase == "main" and self._main_epochs() > 0:
+            self.criterion_.reweight()
+        total = 0.0
+        for batch in iterator:
+            terms = step_fn(batch, **fit_params)
+            total = total + len(batch[2]) * torch.cat(
+                [torch.atleast_1d(term.detach()) for term in terms]
+            )
+        self._record(prefix, (total / len(iterator.data)).tolist())
+
+    def _main_epochs(self):
+        return sum(row["phase"] == "main" for row in self.history[:-1])
+
+    def _record(self, prefix, means):
+        names = self.module_.names
+        columns = [f"{prefix}_loss", f"{prefix}_task_loss"]
+        for term in ("branch_loss", "kl", "divergence"):
+            columns += [f"{prefix}_{term}_{name}" for name in names]
+        for column, value in zip(columns, means, strict=True):
+            self.history.record(column, value)
+        if prefix == "train":
+            self.history.record("phase", self.phase)
+            for name, weight in zip(names, self.criterion_.weights.tolist(), strict=True):
+                self.history.record(f"weight_{name}", weight)
+            if not np.isfinite(means[0]):
+                raise ValueError(
+                    f"Training diverged: the loss is {means[0]} in epoch {len(self.history)} "
+                    f"({self.phase}). Lower learning_rate, or check the scale of inputs and target."
+                )
+
+    def run_phase(self, phase, data, epochs):
+        """Train for a number of epochs, or until a callback stops.
+
+        Parameters
+        ----------
+        phase : {"warm-up", "main"}
+        data : (TensorData, TensorData or None)
+        epochs : int
+        """
+        self.phase = phase
+        self.notify("on_train_begin", X=data, y=None)
+        try:
+            self.fit_loop(data, epochs=epochs)
+        except StopTraining:
+            pass
+        self.notify("on_train_end", X=data, y=None)
+        return self
+
+    def predict_batches(self, data):
+        """Yield (prediction, xi, log_variance) for successive batches of rows."""
+        self._set_training(False)
+        n_rows = len(data)
+        with torch.inference_mode():
+            if n_rows < MIN_PREDICT_ROWS:
+                rows = torch.arange(MIN_PREDICT_ROWS, device=data.device).clamp_max(n_rows - 1)
+                outputs = self.module_.predict(data.take(rows)[0])
+                yield tuple(None if part is None else part[:n_rows] for part in outputs)
+                return
+            for inputs, _, _ in data.batches(PREDICT_BATCH):
+                yield self.module_.predict(inputs)
+
+    def history_frame(self):
+        """Every epoch so far, one row each, as a DataFrame."""
+        frame = pd.DataFrame([{k: v for k, v in row.items() if k != "batches"}
+                              for row in self.history])  # fmt: skip
+        frame = frame.rename(columns={"dur": "seconds"})
+        first = [column for column in ("epoch", "phase", "seconds") if column in frame]
+        return frame[first + [column for column in frame if column not in first]]
+
+
+# -- callbacks ------------------------------------------------------------------------------------
+class EarlyStopping(Callback):
+    """Stop the main phase when the validation task loss settles, and restore the best epoch.
+
+    The task loss, not the total: the KL falls long after prediction has stopped to gain.
+
+    Parameters
+    ----------
+    patience : int
+        Epochs without a better loss after which training ends.
+    tol : float
+        By how much a loss must fall to be better, in nats.
+    """
+
+    def __init__(self, patience, tol):
+        self.patience, self.tol = patience, tol
+
+    def on_train_begin(self, net, **kwargs):
+        self.best_loss_, self.waited_, self.best_state_ = np.inf, 0, None
+
+    def on_epoch_end(self, net, **kwargs):
+        if net.phase != "main" or "valid_task_loss" not in net.history[-1]:
+            return
+        loss = net.history[-1]["valid_task_loss"]
+        self.waited_ = 0 if loss < self.best_loss_ - self.tol else self.waited_ + 1
+        if loss < self.best_loss_:
+            self.best_loss_ = loss
+            self.best_state_ = [
+                copy.deepcopy(part.state_dict()) for part in (net.module_, net.criterion_)
+            ]
+        if self.waited_ >= self.patience:
+            raise StopTraining
+
+    def on_train_end(self, net, **kwargs):
+        if self.best_state_ is not None:
+            for part, state in zip((net.module_, net.criterion_), self.best_state_, strict=True):
+                part.load_state_dict(state)
+        self.best_state_ = None
+
+
+class ProgressBar(Callback):
+    """One bar over the epochs of a phase, with the losses beside it."""
+
+    def __init__(self, epochs):
+        self.epochs = epochs
+
+    def on_train_begin(self, net, **kwargs):
+        self.bar_ = tqdm(total=self.epochs[net.phase], desc=net.phase, unit="epoch")
+
+    def on_epoch_end(self, net, **kwargs):
+        row = net.history[-1]
+        shown = {key: row[key] for key in ("train_loss", "valid_task_loss") if key in row}
+        self.bar_.set_postfix({key: f"{value:.4f}" for key, value in shown.items()})
+        self.bar_.update()
+
+    def on_train_end(self, net, **kwargs):
+        self.bar_.close()
+        self.bar_ = None

@@ -1,0 +1,166 @@
+"""The interval of beta that keeps all task information and nothing else (section 5.3, App. C)."""
+
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import numpy as np
+from scipy import sparse
+
+from .._modalities import check_modalities, flatten_block
+from ._capacity import _log_det, scatter_matrix
+from ._mine import MINE
+
+SENSITIVITY = (0.01, 0.1, 1.0)  # noise variances at which the bound is reported
+WEIGHTINGS = ("reference", "symmetric", "fixed")
+
+
+@dataclass(frozen=True)
+class BetaBounds:
+    """Bounds on beta, and what they were computed from. Entropies in nats, bounds in 1/nat.
+
+    Attributes
+    ----------
+    lower, upper : float
+        M_l = 1 / (W sum_m H(v_m)) and M_u = 1 / (W H(v_1, .., v_M)). The theorem holds on
+        (0, M_u]; the paper's M_l only speeds training up.
+    entropies : dict of str to float
+        H(v_m) of each modality.
+    joint_entropy : float
+        H(v_1, .., v_M).
+    total_weight : int
+        W, the largest sum of the weights w_m: 2M - 1 for "reference" weights, else M.
+    method : str
+        The convention behind the entropies.
+    noise : float or None
+        Variance of the Gaussian channel's noise.
+    n_samples : int
+    sensitivity : dict of float to float
+        ``upper`` at other variances of the noise.
+    """
+
+    lower: float
+    upper: float
+    entropies: dict
+    joint_entropy: float
+    total_weight: int
+    method: str
+    noise: float | None
+    n_samples: int
+    sensitivity: dict = field(default_factory=dict)
+
+    @property
+    def total_correlation(self):
+        """sum_m H(v_m) - H(v_1, .., v_M): what the modalities share, in nats."""
+        return sum(self.entropies.values()) - self.joint_entropy
+
+    def __str__(self):
+        entropies = ", ".join(f"{name} {value:.1f}" for name, value in self.entropies.items())
+        lines = [
+            f"beta in [{self.lower:.3g}, {self.upper:.3g}] per nat, from {self.n_samples} samples",
+            f"entropies ({self.method}): {entropies}; joint {self.joint_entropy:.1f} nats",
+        ]
+        if self.sensitivity:
+            others = ", ".join(f"{value:.3g} at {s2:g}" for s2, value in self.sensitivity.items())
+            lines.append(f"upper bound by noise variance: {others}")
+        return "\n".join(lines)
+
+
+def estimate_beta_bounds(
+    X, *, weighting="reference", estimator="gaussian", noise=0.1, random_state=None
+):
+    r"""Estimate the bounds M_l and M_u on beta for any number of modalities.
+
+    .. math:: M_u = \frac{1}{W\,H(v_1, \dots, v_M)}, \qquad M_l = \frac{1}{W \sum_m H(v_m)}
+
+    with W = 2M - 1 for reference weights (3 for two modalities and 5 for three, as in the
+    paper's eq. 17) and W = M for symmetric or fixed ones. For M = 1 both are 1 / H(v).
+
+    Parameters
+    ----------
+    X : dict, ModalityDict or any form :func:`~sklearn_omib.check_modalities` accepts
+    weighting : {"reference", "symmetric", "fixed"}, default="reference"
+    estimator : {"gaussian", "mine"} or object with ``estimate(x, y)``, default="gaussian"
+        "gaussian" takes entropies as capacities of a Gaussian channel
+        (:func:`information_capacity`), closed-form for the joint too. "mine" follows the paper:
+        H(v) := I(v; v) as its MINE reads it, which for continuous v measures the training loop
+        more than the data. An object must estimate mutual information in nats. Except for
+        "gaussian", the joint entropy is sum_m H(v_m) - (2/M) sum_{i<j} I(v_i; v_j), no less than
+        any H(v_m).
+    noise : float, default=0.1
+        Variance of the Gaussian channel's noise.
+    random_state : int, RandomState instance or None, default=None
+        Used by "mine".
+
+    Returns
+    -------
+    BetaBounds
+
+    Raises
+    ------
+    ValueError
+        If an estimated entropy is not positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_omib.information import estimate_beta_bounds
+    >>> rng = np.random.default_rng(0)
+    >>> X = {"audio": rng.normal(size=(500, 8)), "video": rng.normal(size=(500, 4))}
+    >>> print(estimate_beta_bounds(X))
+    beta in [0.0232, 0.0232] per nat, from 500 samples
+    entropies (gaussian channel): audio 9.6, video 4.8; joint 14.4 nats
+    upper bound by noise variance: 0.012 at 0.01, 0.0232 at 0.1, 0.0804 at 1
+    """
+    if weighting not in WEIGHTINGS:
+        raise ValueError(f"weighting must be one of {WEIGHTINGS}, got {weighting!r}.")
+    X = check_modalities(X)
+    n_modalities = len(X.sample_shapes)
+    total_weight = 2 * n_modalities - 1 if weighting == "reference" else n_modalities
+    sensitivity = {}
+    if estimator == "gaussian":
+        if noise <= 0:
+            raise ValueError(f"noise must be a positive variance, got {noise!r}.")
+        scatters = {name: scatter_matrix([block]) for name, block in X.items()}
+        entropies = {name: _log_det(scatter, noise) for name, scatter in scatters.items()}
+        joint = scatter_matrix(X.values()) if n_modalities > 1 else next(iter(scatters.values()))
+        joint_entropy = _log_det(joint, noise)
+        if joint_entropy > 0:
+            sensitivity = {s2: 1 / (total_weight * _log_det(joint, s2)) for s2 in SENSITIVITY}
+        method = "gaussian channel"
+    else:
+        if estimator == "mine":
+            estimator = MINE(paper=True, random_state=random_state)
+        entropies, joint_entropy = _from_mutual_information(X, estimator)
+        method, noise = f"I(v; v) by {type(estimator).__name__}", None
+    for name, value in entropies.items():
+        if not value > 0:
+            raise ValueError(
+                f"The entropy of modality {name!r} is estimated as {value:.3g} nats ({method}); it "
+                "must be positive. Is the modality constant?"
+            )
+    return BetaBounds(
+        lower=1 / (total_weight * sum(entropies.values())),
+        upper=1 / (total_weight * joint_entropy),
+        entropies=entropies,
+        joint_entropy=joint_entropy,
+        total_weight=total_weight,
+        method=method,
+        noise=noise,
+        n_samples=len(X),
+        sensitivity=sensitivity,
+    )
+
+
+def _from_mutual_information(X, estimator):
+    """Entropies as I(v; v), the joint one from pairwise mutual information."""
+    blocks = {
+        name: block.toarray() if sparse.issparse(block) else flatten_block(block)
+        for name, block in X.items()
+    }
+    entropies = {name: float(estimator.estimate(block, block)) for name, block in blocks.items()}
+    shared = sum(
+        max(float(estimator.estimate(blocks[a], blocks[b])), 0.0)
+        for a, b in combinations(blocks, 2)
+    )
+    joint = sum(entropies.values()) - 2 / len(blocks) * shared
+    return entropies, float(np.clip(joint, max(entropies.values()), None))

@@ -1,0 +1,95 @@
+"""The entropy of a continuous modality, made finite: the capacity of a Gaussian channel."""
+
+from math import prod
+
+import numpy as np
+from scipy import linalg, sparse
+
+MAX_ROWS = 4096  # rows read; the value drifts by under 1 % between 500 and 4000 rows
+CHUNK = 2048  # columns made dense at a time when the matrix of rows is formed
+
+
+def information_capacity(*blocks, noise=0.1):
+    r"""Information that standardised features carry through Gaussian noise.
+
+    .. math:: H_s(v) = \tfrac12 \ln\det(I + R / s^2)
+
+    with R the correlation matrix of the columns of all blocks and s^2 the variance of the noise.
+    The differential entropy of a continuous v has no scale and I(v; v) is infinite; H_s is
+    finite, does not change when columns are rescaled, grows with every column added, and gives
+    the joint value of several blocks as that of their concatenation.
+
+    Parameters
+    ----------
+    *blocks : array-like or sparse matrix of shape (n_samples, ...)
+        One or more blocks; more dimensions are flattened. Constant columns count nothing.
+    noise : float, default=0.1
+        Variance s^2 of the noise on standardised columns: a convention, not an estimate.
+
+    Returns
+    -------
+    float
+        In nats.
+
+    Notes
+    -----
+    At most 4096 evenly spaced rows are read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_omib.information import information_capacity
+    >>> v = np.random.default_rng(0).normal(size=(1000, 2))
+    >>> round(information_capacity(v), 2)  # close to ln(1 + 1 / .1) = 2.40
+    2.4
+    """
+    if noise <= 0:
+        raise ValueError(f"noise must be a positive variance, got {noise!r}.")
+    return _log_det(scatter_matrix(blocks), noise)
+
+
+def scatter_matrix(blocks):
+    """Correlation matrix R of the columns, or the matrix of rows Z Z' / n where that is smaller.
+
+    Both have the same non-zero eigenvalues, hence the same capacity.
+    """
+    matrices = [_two_dimensional(block) for block in blocks]
+    n_samples = matrices[0].shape[0]
+    n_features = sum(matrix.shape[1] for matrix in matrices)
+    if n_features <= n_samples:
+        Z = np.hstack([_standardised(matrix) for matrix in matrices])
+        return Z.T @ Z / n_samples
+    gram = np.zeros((n_samples, n_samples))
+    for matrix in matrices:
+        for start in range(0, matrix.shape[1], CHUNK):
+            Z = _standardised(matrix[:, start : start + CHUNK])
+            gram += Z @ Z.T / n_samples
+    return gram
+
+
+def _two_dimensional(block):
+    if not sparse.issparse(block):
+        block = np.asarray(block)
+    n_samples = block.shape[0]
+    if n_samples > MAX_ROWS:
+        block = block[np.linspace(0, n_samples - 1, MAX_ROWS).astype(int)]
+    if sparse.issparse(block):
+        return block.tocsc()
+    return block.reshape(len(block), prod(block.shape[1:]))
+
+
+def _standardised(matrix):
+    dense = matrix.toarray() if sparse.issparse(matrix) else matrix
+    Z = np.array(dense, dtype=np.float64)
+    Z -= Z.mean(0)
+    scale = np.sqrt(np.mean(Z**2, 0))
+    constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(dense).max(0, initial=0)
+    Z[:, constant] = 0
+    return Z / np.where(constant, 1, scale)
+
+
+def _log_det(scatter, noise):
+    """1/2 ln det(I + scatter / noise) by Cholesky."""
+    matrix = scatter / noise
+    matrix[np.diag_indices_from(matrix)] += 1
+    return float(np.log(np.diag(linalg.cholesky(matrix, lower=True, check_finite=False))).sum())

@@ -1,0 +1,74 @@
+"""The variational bottleneck VAE_m: z_m -> N(mu_m, diag sigma_m^2) (eq. 6)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .layers import mlp
+from .random import standard_normal_like
+
+MIN_SIGMA = 1e-6  # keeps ln sigma finite
+
+
+class Code(NamedTuple):
+    """The Gaussian code of one batch.
+
+    Attributes
+    ----------
+    mu, sigma : Tensor of shape (batch, latent_dim)
+        Mean and standard deviation.
+    zeta : Tensor of shape (batch, latent_dim)
+        A draw while training, the mean otherwise.
+    """
+
+    mu: torch.Tensor
+    sigma: torch.Tensor
+    zeta: torch.Tensor
+
+
+class VariationalBottleneck(nn.Module):
+    """zeta = mu(z) + sigma(z) * epsilon, epsilon ~ N(0, I) (eq. 6).
+
+    PAPER-DIFF: the text calls Sigma a k x k variance, but eq. 6 multiplies the noise by it, so it
+    is taken as a diagonal standard deviation, sigma = softplus(s) + 1e-6.
+
+    Parameters
+    ----------
+    input_dim : int
+        Width of z.
+    hidden_dim : int
+        Width of the hidden layers, if any.
+    latent_dim : int
+        Width k of the code.
+    n_layers : int, default=2
+        Linear maps; mu and s are two halves of the last.
+    """
+
+    def __init__(self, input_dim, hidden_dim, latent_dim, n_layers=2):
+        super().__init__()
+        self.layers = mlp(input_dim, hidden_dim, 2 * latent_dim, n_layers, dropout=0.0)
+        self.generator = None
+
+    def forward(self, z):
+        mu, s = self.layers(z).chunk(2, 1)
+        sigma = F.softplus(s) + MIN_SIGMA
+        if not self.training:
+            return Code(mu, sigma, mu)
+        return Code(mu, sigma, mu + sigma * standard_normal_like(mu, self.generator))
+
+
+def gaussian_kl(mu, sigma):
+    """KL(N(mu, diag sigma^2) || N(0, I)) = 1/2 sum_j (mu_j^2 + sigma_j^2 - 1 - ln sigma_j^2).
+
+    Parameters
+    ----------
+    mu, sigma : Tensor of shape (..., latent_dim)
+
+    Returns
+    -------
+    Tensor of shape (...)
+        In nats, summed over the latent dimensions (eq. 10).
+    """
+    return 0.5 * (mu.square() + sigma.square() - 1 - 2 * sigma.log()).sum(-1)

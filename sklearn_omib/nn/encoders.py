@@ -1,0 +1,298 @@
+"""Encoders Enc_m: v_m -> z_m, one per modality (App. H of the paper)."""
+
+import copy
+from math import prod
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .layers import mlp
+from .random import Dropout
+
+
+class SparseBatch(NamedTuple):
+    """Rows of a sparse matrix in the form :func:`torch.nn.functional.embedding_bag` takes.
+
+    Attributes
+    ----------
+    columns : Tensor of shape (n_stored,), int64
+    offsets : Tensor of shape (batch,), int64
+        Where each row begins.
+    values : Tensor of shape (n_stored,)
+    """
+
+    columns: torch.Tensor
+    offsets: torch.Tensor
+    values: torch.Tensor
+
+
+class MLPEncoder(nn.Module):
+    """z = W_L gelu(... gelu(W_1 v)); a sample of more dimensions is flattened.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        Shape of one sample.
+    hidden_dim : int
+        Width of every layer, the output included.
+    n_layers : int
+        Number of linear maps; 1 is a linear encoder.
+    dropout : float
+        Behind each gelu.
+    input_dropout : float, default=0.0
+        On v.
+    """
+
+    def __init__(self, input_shape, hidden_dim, n_layers, dropout, input_dropout=0.0):
+        super().__init__()
+        self.input_dropout = Dropout(input_dropout)
+        self.layers = mlp(prod(input_shape), hidden_dim, hidden_dim, n_layers, dropout)
+
+    def forward(self, v):
+        return self.layers(self.input_dropout(v.flatten(1)))
+
+
+class SparseLinear(nn.Module):
+    """x -> x W + b for rows with few entries; only the stored ones are read.
+
+    Parameters
+    ----------
+    n_features : int
+    n_outputs : int
+    """
+
+    def __init__(self, n_features, n_outputs):
+        super().__init__()
+        bound = max(n_features, 1) ** -0.5
+        self.weight = nn.Parameter(torch.empty(n_features, n_outputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(n_outputs).uniform_(-bound, bound))
+
+    def forward(self, batch):
+        product = F.embedding_bag(
+            batch.columns,
+            self.weight,
+            batch.offsets,
+            mode="sum",
+            per_sample_weights=batch.values,
+        )
+        return product + self.bias
+
+
+class SparseEncoder(MLPEncoder):
+    """An MLP whose first layer reads a :class:`SparseBatch`; parameters as :class:`MLPEncoder`."""
+
+    def __init__(self, input_shape, hidden_dim, n_layers, dropout, input_dropout=0.0):
+        super().__init__((1,), hidden_dim, n_layers, dropout, input_dropout)
+        self.layers[0] = SparseLinear(prod(input_shape), hidden_dim)
+
+    def forward(self, batch):
+        return self.layers(batch._replace(values=self.input_dropout(batch.values)))
+
+
+class Conv1dEncoder(nn.Module):
+    """Residual 1-D convolutions over time, then the mean and maximum over time, then linear.
+
+    Parameters
+    ----------
+    input_shape : (time, channels)
+    hidden_dim : int
+    n_layers : int
+        Number of residual blocks.
+    dropout : float
+    """
+
+    def __init__(self, input_shape, hidden_dim, n_layers, dropout):
+        super().__init__()
+        self.stem = nn.Conv1d(input_shape[1], hidden_dim, 5, padding=2)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.GroupNorm(1, hidden_dim),
+                nn.GELU(),
+                Dropout(dropout),
+                nn.Conv1d(hidden_dim, hidden_dim, 3, padding=1),
+            )
+            for _ in range(n_layers)
+        )
+        self.out = nn.Linear(2 * hidden_dim, hidden_dim)
+
+    def forward(self, v):
+        h = self.stem(v.transpose(1, 2))
+        for block in self.blocks:
+            h = h + block(h)
+        return self.out(torch.cat([h.mean(2), h.amax(2)], 1))
+
+
+class GRUEncoder(nn.Module):
+    """A bidirectional GRU; z from the last state of each direction and the mean over time.
+
+    Parameters
+    ----------
+    input_shape : (time, channels)
+    hidden_dim : int
+    n_layers : int
+        Number of stacked GRU layers.
+    dropout : float
+        Applied to the summary of the sequence.
+    """
+
+    def __init__(self, input_shape, hidden_dim, n_layers, dropout):
+        super().__init__()
+        self.gru = nn.GRU(
+            input_shape[1], hidden_dim, n_layers, batch_first=True, bidirectional=True
+        )
+        self.out = nn.Sequential(Dropout(dropout), nn.Linear(4 * hidden_dim, hidden_dim))
+
+    def forward(self, v):
+        states, last = self.gru(v)
+        return self.out(torch.cat([last[-2], last[-1], states.mean(1)], 1))
+
+
+class Conv2dEncoder(nn.Module):
+    """A small residual network on images: each block halves the image, then the mean is taken.
+
+    Parameters
+    ----------
+    input_shape : (channels, height, width)
+    hidden_dim : int
+        Channels of the last block; the first has a quarter of them.
+    n_layers : int
+        Number of residual blocks.
+    dropout : float
+    """
+
+    def __init__(self, input_shape, hidden_dim, n_layers, dropout):
+        super().__init__()
+        width = max(hidden_dim // 4, 8)
+        self.stem = nn.Conv2d(input_shape[0], width, 3, padding=1)
+        widths = [width] + [max(hidden_dim // 2, 8)] * (n_layers - 1) + [hidden_dim]
+        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        self.shortcuts = nn.ModuleList(nn.Conv2d(a, b, 1, stride=2) for a, b in pairs)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.GroupNorm(1, a),
+                nn.GELU(),
+                nn.Conv2d(a, b, 3, stride=2, padding=1),
+                nn.GroupNorm(1, b),
+                nn.GELU(),
+                nn.Conv2d(b, b, 3, padding=1),
+            )
+            for a, b in pairs
+        )
+        self.out = nn.Sequential(nn.GELU(), Dropout(dropout), nn.Linear(hidden_dim, hidden_dim))
+
+    def forward(self, v):
+        h = self.stem(v)
+        for shortcut, block in zip(self.shortcuts, self.blocks, strict=True):
+            h = shortcut(h) + block(h)
+        return self.out(h.mean((2, 3)))
+
+
+class _Reads(NamedTuple):
+    """An encoder's class and the dimensions of the samples it can read."""
+
+    encoder: type
+    dims: tuple
+    sparse: bool
+    meaning: str
+    input_dropout: bool = False
+
+
+ENCODERS = {
+    "mlp": _Reads(MLPEncoder, (1, 2, 3), False, "dense blocks", True),
+    "conv1d": _Reads(Conv1dEncoder, (2,), False, "sequences (n_samples, time, channels)"),
+    "gru": _Reads(GRUEncoder, (2,), False, "sequences (n_samples, time, channels)"),
+    "conv2d": _Reads(Conv2dEncoder, (3,), False, "images (n_samples, channels, height, width)"),
+    "sparse": _Reads(SparseEncoder, (1,), True, "sparse matrices", True),
+}
+DEFAULT_BY_DIMS = {1: "mlp", 2: "conv1d", 3: "conv2d"}
+
+
+def default_encoder(sample_shape, is_sparse):
+    """Name of the encoder a block takes when none is given."""
+    return "sparse" if is_sparse else DEFAULT_BY_DIMS.get(len(sample_shape), "mlp")
+
+
+def build_encoder(
+    name, encoder, sample_shape, is_sparse, *, hidden_dim, n_layers, dropout, input_dropout=0.0
+):
+    """Make the encoder of one modality.
+
+    Parameters
+    ----------
+    name : str
+        Of the modality, for messages.
+    encoder : str, torch.nn.Module or callable
+        A key of ``ENCODERS``; a module, of which a copy is taken; or a factory called with
+        ``sample_shape`` that returns a module.
+    sample_shape : tuple of int
+    is_sparse : bool
+
+    Returns
+    -------
+    encoder : torch.nn.Module
+    width : int
+        Number of columns of z_m.
+
+    Raises
+    ------
+    ValueError
+        If the encoder is unknown, cannot read the block, or does not return (batch, width).
+    """
+    if isinstance(encoder, str):
+        if encoder not in ENCODERS:
+            raise ValueError(
+                f"Unknown encoder {encoder!r} for modality {name!r}; known are {sorted(ENCODERS)}, "
+                "a torch module or a factory."
+            )
+        reads = ENCODERS[encoder]
+        if reads.sparse != is_sparse or len(sample_shape) not in reads.dims:
+            kind = "a sparse block" if is_sparse else "a dense block"
+            raise ValueError(
+                f"Encoder {encoder!r} reads {reads.meaning}, but modality {name!r} is {kind} with "
+                f"samples of shape {sample_shape}."
+            )
+        options = {"input_dropout": input_dropout} if reads.input_dropout else {}
+        module = reads.encoder(sample_shape, hidden_dim, n_layers, dropout, **options)
+    elif isinstance(encoder, nn.Module):
+        module = copy.deepcopy(encoder)
+    elif callable(encoder):
+        module = encoder(sample_shape)
+        if not isinstance(module, nn.Module):
+            raise ValueError(
+                f"The encoder factory of modality {name!r} must return a torch.nn.Module, got "
+                f"{type(module).__name__}."
+            )
+    else:
+        raise ValueError(
+            f"The encoder of modality {name!r} must be a name, a torch module or a factory, got "
+            f"{type(encoder).__name__}."
+        )
+    return module, _output_width(name, module, sample_shape, is_sparse)
+
+
+def _output_width(name, module, sample_shape, is_sparse):
+    """Run two empty samples through the encoder to learn the width of z_m."""
+    if is_sparse:
+        none = torch.zeros(0)
+        example = SparseBatch(none.long(), torch.zeros(2, dtype=torch.long), none)
+    else:
+        example = torch.zeros(2, *sample_shape)
+    was_training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            z = module(example)
+    except Exception as error:
+        raise ValueError(
+            f"The encoder of modality {name!r} failed on samples of shape {sample_shape}: {error}"
+        ) from error
+    module.train(was_training)
+    shape = tuple(getattr(z, "shape", ()))
+    if len(shape) != 2 or shape[0] != 2:
+        raise ValueError(
+            f"The encoder of modality {name!r} must return a tensor of shape (batch, width); for a "
+            f"batch of 2 it returned {shape or type(z).__name__}."
+        )
+    return shape[1]

@@ -1,0 +1,94 @@
+"""Task losses in nats, and the divergence between a branch's prediction and the fused one.
+
+A task is what the objective needs to know of the target: how far a prediction is from it, and how
+far two predictions are apart. Both return one value per sample, so that weights can be applied.
+"""
+
+from math import log, pi
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+MIN_VARIANCE = 1e-4  # of a standardised target: R2 above .9999 is treated as this
+
+
+class CategoricalTask(nn.Module):
+    """Cross-entropy of class scores; K = KL(p_m || p) = sum_c p_mc (ln p_mc - ln p_c)."""
+
+    def forward(self, output, y):
+        """Return the loss of each sample.
+
+        Parameters
+        ----------
+        output : Tensor of shape (batch, n_classes)
+            Scores before the softmax.
+        y : Tensor of shape (batch,), int64
+
+        Returns
+        -------
+        Tensor of shape (batch,)
+        """
+        return F.cross_entropy(output, y, reduction="none")
+
+    def divergence(self, branch, fused):
+        """KL of the fused prediction from the branch's, per sample."""
+        log_p, log_q = branch.log_softmax(1), fused.log_softmax(1)
+        return (log_p.exp() * (log_p - log_q)).sum(1)
+
+
+class BernoulliTask(nn.Module):
+    """Sum over labels of the binary cross-entropy; K sums the Bernoulli KL over labels."""
+
+    def forward(self, output, y):
+        """Return the loss of each sample; output and y have shape (batch, n_labels)."""
+        return F.binary_cross_entropy_with_logits(output, y, reduction="none").sum(1)
+
+    def divergence(self, branch, fused):
+        """KL of the fused prediction from the branch's, per sample."""
+        p = branch.sigmoid()
+        on = F.logsigmoid(branch) - F.logsigmoid(fused)
+        off = F.logsigmoid(-branch) - F.logsigmoid(-fused)
+        return (p * on + (1 - p) * off).sum(1)
+
+
+class GaussianTask(nn.Module):
+    """-ln N(y; yhat, s^2) summed over outputs; K = sum_o (yhat_mo - yhat_o)^2 / (2 s_o^2).
+
+    PAPER-DIFF: the paper minimises the squared error. With s^2 the residual variance (a moving
+    average without gradient) the loss is in nats and beta keeps its meaning whatever the units of
+    y: minimising MSE + b KL is minimising NLL + beta KL with b = 2 s^2 beta.
+
+    Parameters
+    ----------
+    n_outputs : int
+    decay : float
+        Of the moving average of s^2.
+    """
+
+    def __init__(self, n_outputs, decay=0.95):
+        super().__init__()
+        self.decay = decay
+        self.register_buffer("variance", torch.ones(n_outputs))
+
+    def forward(self, output, y):
+        """Return the loss of each sample; output and y have shape (batch, n_outputs)."""
+        s2 = self.variance
+        return 0.5 * ((y - output).square() / s2 + s2.log() + log(2 * pi)).sum(1)
+
+    def divergence(self, branch, fused):
+        """KL between Gaussians of equal variance around the two predictions, per sample."""
+        return ((branch - fused).square() / (2 * self.variance)).sum(1)
+
+    @torch.no_grad()
+    def update(self, output, y, weight):
+        """Move s^2 towards the weighted mean squared residual of a batch."""
+        residual = (weight[:, None] * (y - output).square()).sum(0)
+        residual = residual / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
+        # a new tensor: the loss of this batch still needs the old one for its gradient
+        self.variance = self.variance.lerp(residual, 1 - self.decay).clamp_min(MIN_VARIANCE)
+
+    def variance_loss(self, output, log_variance, y):
+        """-ln N(y; yhat, s^2 exp(log_variance)) per sample; trains the variance head alone."""
+        squared = (y - output.detach()).square() / self.variance
+        return 0.5 * (squared * (-log_variance).exp() + log_variance).sum(1)

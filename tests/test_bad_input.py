@@ -1,0 +1,160 @@
+"""Bad input never trains silently: every message names what was wrong."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import sparse
+
+from sklearn_omib import OMIBClassifier, OMIBRegressor
+
+N = 40
+Y = np.arange(N) % 2
+
+
+def blocks(**changes):
+    rng = np.random.default_rng(0)
+    X = {"audio": rng.normal(size=(N, 3)), "video": rng.normal(size=(N, 4)), **changes}
+    return {name: block for name, block in X.items() if block is not None}
+
+
+def with_value(value):
+    X = np.random.default_rng(1).normal(size=(N, 4)).astype(np.result_type(value, float))
+    X[5, 2] = value
+    return X
+
+
+@pytest.mark.parametrize(
+    "X, message",
+    [
+        (blocks(video=with_value(np.nan)), "Modality 'video': Input.* contains NaN"),
+        (blocks(video=with_value(np.inf)), "Modality 'video': Input.* contains infinity"),
+        (blocks(video=sparse.csr_array(with_value(np.nan))), "Modality 'video': .*NaN"),
+        (blocks(video=np.zeros((N - 1, 4))), "same number of samples, got 'audio': 40, 'video': 39"),
+        (blocks(video=np.full((N, 2), "loud")), "Modality 'video': .*not compatible with arrays of bytes/strings"),
+        (blocks(video=pd.DataFrame({"a": ["loud"] * N})), "Modality 'video': could not convert"),
+        (blocks(video=np.zeros((N, 0))), r"Modality 'video': Found array with 0 feature\(s\)"),
+        (blocks(audio=np.zeros((0, 3)), video=np.zeros((0, 4))), "Modality 'audio': .*0 sample"),
+        (blocks(video=np.zeros((N, 2))), "entropy of modality 'video'.*Is the modality constant"),
+        (blocks(video=with_value(1j)), "Modality 'video': Complex data not supported"),
+        (blocks(video=np.arange(N)), "'video' must have at least two dimensions"),
+        (blocks(video=with_value(1e300)), "Modality 'video' holds values too large for float32"),
+        ({}, "At least one modality is required"),
+        ([], "Expected 2D array|Reshape your data"),
+    ],
+    ids=["nan", "inf", "sparse nan", "lengths", "strings", "string frame", "no columns", "no rows",
+         "constant", "complex", "1-D", "float32", "no modality", "empty list"],
+)  # fmt: skip
+@pytest.mark.parametrize("estimator", [OMIBClassifier, OMIBRegressor])
+def test_modalities(estimator, X, message):
+    standardize = message.startswith("Modality 'video' holds") is False
+    with pytest.raises(ValueError, match=message):
+        estimator(standardize=standardize).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "estimator, y, message",
+    [
+        (OMIBClassifier, None, "requires y to be passed, but the target y is None"),
+        (OMIBClassifier, np.zeros(N), "y has one class only"),
+        (OMIBClassifier, np.zeros((N, 3)), "All labels of y are 0"),
+        (OMIBClassifier, np.linspace(0, 1, N), "Unknown label type: continuous"),
+        (OMIBClassifier, np.where(Y, np.nan, 1), "Input y contains NaN"),
+        (OMIBClassifier, Y[:-1], "inconsistent numbers of samples"),
+        (OMIBRegressor, None, "requires y to be passed, but the target y is None"),
+        (OMIBRegressor, np.ones(N), "y is constant"),
+        (OMIBRegressor, np.c_[Y, np.ones(N)], r"y is constant in outputs \[1\]"),
+        (OMIBRegressor, np.where(Y, np.nan, 1), "Input y contains NaN"),
+        (OMIBRegressor, np.where(Y, np.inf, 1), "Input y contains infinity"),
+        (OMIBRegressor, np.where(Y, "a", "b"), "not compatible with arrays of bytes/strings"),
+    ],
+)
+def test_targets(estimator, y, message):
+    with pytest.raises(ValueError, match=message):
+        estimator().fit(blocks(), y)
+
+
+@pytest.mark.parametrize(
+    "parameters, message",
+    [
+        ({"hidden_dim": -1}, "'hidden_dim' parameter.*int in the range \\[1, inf\\)"),
+        ({"latent_dim": 0}, "'latent_dim' parameter"),
+        ({"batch_size": 0}, "'batch_size' parameter"),
+        ({"max_epochs": 0}, "'max_epochs' parameter"),
+        ({"learning_rate": 0}, "'learning_rate' parameter"),
+        ({"dropout": 1.0}, "'dropout' parameter"),
+        ({"beta": -1.0}, "'beta' parameter"),
+        ({"beta": "best"}, "'beta' parameter.*'auto'"),
+        ({"weighting": "equal"}, "'weighting' parameter.*'reference'"),
+        ({"fusion": "sum"}, "'fusion' parameter.*'concat'"),
+        ({"entropy_estimator": "knn"}, "'entropy_estimator' parameter"),
+        ({"encoders": "cnn"}, "encoders='cnn' is unknown"),
+        ({"encoders": {"text": "mlp"}}, r"unknown modalities \['text'\]"),
+        ({"encoders": {"audio": "gru"}}, "Encoder 'gru' reads sequences"),
+        ({"latent_dim": 6, "n_heads": 4}, "n_heads must divide latent_dim, got n_heads=4 and"),
+        ({"device": "tpu9"}, "device='tpu9' cannot be used"),
+        ({"modalities": ["audio"]}, "'modalities' parameter"),
+        ({"class_weight": "even"}, "'class_weight' parameter"),
+    ],
+)
+def test_parameters(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        OMIBClassifier(**parameters).fit(blocks(), Y)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return OMIBClassifier(max_epochs=1, warmup_epochs=1, random_state=0).fit(blocks(), Y)
+
+
+@pytest.mark.parametrize(
+    "X, message",
+    [
+        (blocks(video=None), r"missing \['video'\]; expected \['audio', 'video'\]"),
+        (blocks(smell=np.zeros((N, 1))), r"unknown \['smell'\]"),
+        (blocks(video=None, Video=np.zeros((N, 4))), r"missing \['video'\], unknown \['Video'\]"),
+        (blocks(video=np.zeros((N, 5))), r"Modality 'video' has samples of shape \(5,\).*\(4,\)"),
+        (blocks(video=with_value(np.nan)), "Modality 'video': .*NaN"),
+        (np.zeros((N, 6)), r"X has shape \(40, 6\).*their 7 columns side by side"),
+    ],
+)
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "transform"])
+def test_prediction(fitted, method, X, message):
+    with pytest.raises(ValueError, match=message):
+        getattr(fitted, method)(X)
+
+
+def test_sample_weights():
+    for weight, message in [(-np.ones(N), "Negative values"), (np.zeros(N), "non-zero|fewer than two")]:
+        with pytest.raises(ValueError, match=message):
+            OMIBClassifier().fit(blocks(), Y, sample_weight=weight)
+    with pytest.raises(ValueError, match="inconsistent|different number|expected"):
+        OMIBClassifier().fit(blocks(), Y, sample_weight=np.ones(N - 1))
+
+
+def test_partial_fit_wants_to_know_the_classes(fitted):
+    with pytest.raises(ValueError, match="classes must be passed on the first call"):
+        OMIBClassifier().partial_fit(blocks(), Y)
+    with pytest.raises(ValueError, match=r"labels \[.*2.*\] not among classes"):
+        OMIBClassifier(max_epochs=1).partial_fit(blocks(), Y + 1, classes=[0, 1])
+    with pytest.raises(ValueError, match="needs all targets at once"):
+        OMIBClassifier(class_weight="balanced").partial_fit(blocks(), Y, classes=[0, 1])
+
+
+class Explodes(torch.nn.Module):
+    def __init__(self, shape):
+        super().__init__()
+        self.layer = torch.nn.Linear(shape[0], 4)
+
+    def forward(self, v):
+        return self.layer(v) / 0 if self.training else self.layer(v)
+
+
+def test_divergence_is_an_error_not_a_nan():
+    with pytest.raises(ValueError, match="Training diverged: the loss is nan in epoch 1"):
+        OMIBClassifier(encoders={"audio": Explodes}).fit(blocks(), Y)
+
+
+def test_beta_that_collapses_is_warned_of():
+    with pytest.warns(UserWarning, match=r"beta=2 per nat is above 1/3"):
+        OMIBClassifier(beta=2.0, max_epochs=1, warmup_epochs=0).fit(blocks(), Y)

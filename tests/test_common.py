@@ -1,0 +1,41 @@
+"""scikit-learn's common checks."""
+
+import pytest
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sklearn_omib import OMIBClassifier, OMIBRegressor
+from sklearn_omib.preprocessing import (
+    ModalityConcatenator,
+    ModalitySplitter,
+    ModalityTransformer,
+)
+
+WEIGHT_REASON = (
+    "a sample of weight 2 falls on one side of the validation split and into one batch, a sample "
+    "repeated twice into two: the gradients differ, as in every network trained in batches"
+)
+EXPECTED_FAILURES = {
+    "check_sample_weight_equivalence_on_dense_data": WEIGHT_REASON,
+    "check_sample_weight_equivalence_on_sparse_data": WEIGHT_REASON,
+}
+SMALL = {"max_epochs": 40, "random_state": 0}
+
+
+@parametrize_with_checks(
+    [OMIBClassifier(**SMALL), OMIBRegressor(**SMALL)],
+    expected_failed_checks=lambda estimator: EXPECTED_FAILURES,
+)
+def test_estimators(estimator, check):
+    check(estimator)
+
+
+@parametrize_with_checks(
+    [
+        ModalityTransformer({"X": StandardScaler(with_mean=False)}),
+        ModalitySplitter(),
+        ModalityConcatenator(),
+    ]
+)
+def test_transformers(estimator, check):
+    check(estimator)

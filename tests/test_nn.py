@@ -1,0 +1,312 @@
+"""Laws of the torch modules."""
+
+import pytest
+import torch
+from torch.distributions import Bernoulli, Categorical, Independent, Normal, kl_divergence
+
+from sklearn_omib.nn import (
+    BernoulliTask,
+    CategoricalTask,
+    Conv1dEncoder,
+    Conv2dEncoder,
+    CrossAttentionFusion,
+    Dropout,
+    GaussianTask,
+    GRUEncoder,
+    MLPEncoder,
+    OMIBNetwork,
+    OMIBObjective,
+    SparseBatch,
+    SparseEncoder,
+    VariationalBottleneck,
+    build_encoder,
+    dynamic_weights,
+    gaussian_kl,
+    set_generator,
+)
+
+K = 8
+SHAPES = {"a": (5,), "b": (3,), "c": (4,)}
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+def make_network(names="abc", n_outputs=2, **options):
+    shapes = {name: SHAPES[name] for name in names}
+    parameters = {"hidden_dim": 16, "latent_dim": K, "n_layers": 2, "n_heads": 2, "dropout": 0.0,
+                  "fusion": "cross_attention", **options}  # fmt: skip
+    return OMIBNetwork(shapes, dict.fromkeys(names, "mlp"), frozenset(), n_outputs, **parameters)
+
+
+def make_batch(names="abc", n=6):
+    return {name: torch.randn(n, *SHAPES[name]) for name in names}
+
+
+# -- bottleneck -----------------------------------------------------------------------------------
+def test_kl_is_that_of_torch_distributions():
+    mu, sigma = torch.randn(4, 3, K), torch.rand(4, 3, K) + 0.1
+    code = Independent(Normal(mu, sigma), 1)
+    prior = Independent(Normal(torch.zeros_like(mu), torch.ones_like(sigma)), 1)
+    torch.testing.assert_close(gaussian_kl(mu, sigma), kl_divergence(code, prior))
+
+
+def test_code_is_drawn_in_training_and_the_mean_otherwise():
+    bottleneck = VariationalBottleneck(5, 16, K)
+    z = torch.randn(1, 5).repeat(20000, 1)
+    code = bottleneck(z)
+    # standard error of a mean of 20000 draws: sigma / 141; of a standard deviation: sigma / 200
+    torch.testing.assert_close(code.zeta.mean(0), code.mu[0], atol=0.05, rtol=0)
+    torch.testing.assert_close(code.zeta.std(0), code.sigma[0], atol=0.05, rtol=0)
+    assert torch.equal(bottleneck.eval()(z).zeta, code.mu)
+
+
+# -- fusion ---------------------------------------------------------------------------------------
+def test_attention_weights_sum_to_one():
+    fused = CrossAttentionFusion(3, K, 2, 0.0)(torch.randn(6, 3, K))
+    assert fused.attention.shape == (6, 2, 3, 3)
+    torch.testing.assert_close(fused.attention.sum(-1), torch.ones(6, 2, 3))
+
+
+def test_permuting_modalities_permutes_the_fused_tokens():
+    fusion, zeta, order = CrossAttentionFusion(3, K, 2, 0.0), torch.randn(6, 3, K), [2, 0, 1]
+    tokens = fusion(zeta).tokens
+    with torch.no_grad():
+        fusion.embedding.copy_(fusion.embedding[order])
+    torch.testing.assert_close(fusion(zeta[:, order]).tokens, tokens[:, order])
+
+
+def test_attention_is_torch_multihead_attention():
+    fusion, tokens = CrossAttentionFusion(3, K, 2, 0.0), torch.randn(6, 3, K)
+    reference = torch.nn.MultiheadAttention(K, 2, batch_first=True)
+    with torch.no_grad():
+        reference.in_proj_weight.copy_(fusion.in_proj.weight)
+        reference.in_proj_bias.copy_(fusion.in_proj.bias)
+        reference.out_proj.load_state_dict(fusion.out_proj.state_dict())
+    expected, weights = reference(tokens, tokens, tokens, average_attn_weights=False)
+    values, attention = fusion.attend(tokens)
+    torch.testing.assert_close(values, expected)
+    torch.testing.assert_close(attention, weights)
+
+
+# -- encoders -------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "encoder, shape",
+    [(MLPEncoder, (7,)), (MLPEncoder, (2, 3)), (Conv1dEncoder, (9, 3)), (GRUEncoder, (9, 3)),
+     (Conv2dEncoder, (3, 8, 6)), (Conv2dEncoder, (1, 2, 2))],
+)  # fmt: skip
+def test_every_parameter_of_an_encoder_receives_gradient(encoder, shape):
+    module = encoder(shape, 16, 2, 0.1)
+    module(torch.randn(5, *shape)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters())
+
+
+def test_sparse_encoder_equals_the_dense_one():
+    dense = torch.randn(4, 7) * (torch.rand(4, 7) < 0.3)
+    dense[2] = 0  # a row without entries
+    rows, columns = dense.nonzero(as_tuple=True)
+    offsets = torch.searchsorted(rows, torch.arange(4))
+    batch = SparseBatch(columns, offsets, dense[rows, columns])
+    sparse_encoder, dense_encoder = SparseEncoder((7,), 16, 2, 0.0), MLPEncoder((7,), 16, 2, 0.0)
+    first, linear = sparse_encoder.layers[0], dense_encoder.layers[0]
+    with torch.no_grad():
+        linear.weight.copy_(first.weight.T)
+        linear.bias.copy_(first.bias)
+    dense_encoder.layers[1:].load_state_dict(sparse_encoder.layers[1:].state_dict())
+    torch.testing.assert_close(sparse_encoder(batch), dense_encoder(dense))
+
+
+def test_a_given_module_is_copied_never_used():
+    module = torch.nn.Linear(5, 3)
+    options = {"hidden_dim": 4, "n_layers": 1, "dropout": 0.0}
+    encoder, width = build_encoder("a", module, (5,), False, **options)
+    assert encoder is not module and width == 3
+    made, width = build_encoder("a", lambda shape: torch.nn.Linear(*shape, 9), (5,), False, **options)
+    assert width == 9 and isinstance(made, torch.nn.Linear)
+
+
+@pytest.mark.parametrize(
+    "encoder, shape, is_sparse, message",
+    [
+        ("cnn", (5,), False, "Unknown encoder 'cnn' for modality 'a'"),
+        ("gru", (5,), False, "'gru' reads sequences.*'a' is a dense block with samples of shape"),
+        ("sparse", (5,), False, "'sparse' reads sparse matrices, but modality 'a' is a dense"),
+        (torch.nn.Linear(4, 3), (5,), False, "encoder of modality 'a' failed on samples"),
+        (torch.nn.Identity(), (5, 2), False, r"must return a tensor of shape \(batch, width\)"),
+        (lambda shape: "mlp", (5,), False, "factory of modality 'a' must return a torch.nn.Module"),
+        (3, (5,), False, "must be a name, a torch module or a factory, got int"),
+    ],
+)
+def test_bad_encoders(encoder, shape, is_sparse, message):
+    with pytest.raises(ValueError, match=message):
+        build_encoder("a", encoder, shape, is_sparse, hidden_dim=4, n_layers=1, dropout=0.0)
+
+
+def test_dropout_keeps_the_mean_and_draws_from_its_own_generator():
+    dropout, x = Dropout(0.3), torch.ones(100_000)
+    set_generator(dropout, torch.Generator().manual_seed(1))
+    state = torch.get_rng_state()
+    first = dropout(x)
+    assert torch.equal(torch.get_rng_state(), state)
+    # standard error of the mean: sqrt(.3 / .7 / 1e5) = .002
+    assert abs(first.mean() - 1) < 0.01
+    assert abs((first == 0).float().mean() - 0.3) < 0.01
+    set_generator(dropout, torch.Generator().manual_seed(1))
+    assert torch.equal(dropout(x), first)
+    assert torch.equal(dropout.eval()(x), x)
+
+
+# -- network and objective ------------------------------------------------------------------------
+def phase_gradients(network, phase):
+    """Names of the parts that receive gradient in a phase."""
+    objective = OMIBObjective(CategoricalTask(), 3, 0.1, "reference")
+    inputs, y, weight = make_batch(), torch.tensor([0, 1] * 3), torch.ones(6)
+    network.zero_grad()
+    if phase == "warm-up":
+        terms = objective.warm_up(network.warm_up(inputs), y, weight)
+    else:
+        terms = objective(network(inputs), y, weight)
+    terms.loss.backward()
+    moved = {n for n, p in network.named_parameters() if p.grad is not None and p.grad.abs().sum()}
+    still = {n for n, p in network.named_parameters()} - moved
+    return parts_of(moved), parts_of(still)
+
+
+def parts_of(names):
+    return {name.split(".")[0] for name in names}
+
+
+def test_each_phase_gives_gradient_to_exactly_its_parameters():
+    network = make_network()
+    moved, still = phase_gradients(network, "warm-up")
+    assert moved == {"encoders", "branches"}
+    assert still == {"bottlenecks", "fusion", "head"}
+    moved, still = phase_gradients(network, "main")
+    assert moved == {"encoders", "branches", "bottlenecks", "fusion", "head"}
+    assert still == set()
+
+
+def test_beta_zero_removes_the_gradient_of_the_kl():
+    network, inputs = make_network().eval(), make_batch()
+    y, weight = torch.tensor([0, 1] * 3), torch.ones(6)
+
+    def gradient(beta):
+        network.zero_grad()
+        terms = OMIBObjective(CategoricalTask(), 3, beta, "fixed")(network(inputs), y, weight)
+        terms.loss.backward()
+        return network.bottlenecks[0].layers[-1].weight.grad.clone(), terms
+
+    without, terms = gradient(0.0)
+    task_only = terms.task + terms.branch.sum()
+    torch.testing.assert_close(terms.loss, task_only)
+    # in eval mode zeta = mu: sigma reaches the loss through the KL alone
+    assert (without[K:] == 0).all() and (gradient(0.5)[0][K:] != 0).any()
+
+
+def test_variance_head_never_shapes_the_representation():
+    network, inputs = make_network(n_outputs=1, variance_head=True), make_batch()
+    task = GaussianTask(1)
+    output = network(inputs)
+    task.variance_loss(output.prediction, output.log_variance, torch.randn(6, 1)).sum().backward()
+    moved = {n for n, p in network.named_parameters() if p.grad is not None}
+    assert parts_of(moved) == {"variance_head"}
+
+
+def test_predict_agrees_with_forward():
+    network, inputs = make_network().eval(), make_batch()
+    prediction, xi, log_variance = network.predict(inputs)
+    output = network(inputs)
+    assert torch.equal(prediction, output.prediction) and torch.equal(xi, output.xi)
+    assert log_variance is None
+
+
+def test_one_modality_attends_to_itself_alone():
+    output = make_network("a")(make_batch("a"))
+    assert torch.equal(output.attention, torch.ones(6, 2, 1, 1))
+
+
+# -- tasks ----------------------------------------------------------------------------------------
+def test_divergences_are_those_of_torch_distributions():
+    p, q = torch.randn(2, 9, 4)
+    torch.testing.assert_close(
+        CategoricalTask().divergence(p, q),
+        kl_divergence(Categorical(logits=p), Categorical(logits=q)),
+    )
+    bernoulli = kl_divergence(Bernoulli(logits=p), Bernoulli(logits=q)).sum(1)
+    torch.testing.assert_close(BernoulliTask().divergence(p, q), bernoulli)
+    gaussian = GaussianTask(4)
+    gaussian.variance = torch.tensor([0.5, 1.0, 2.0, 4.0])
+    normal = kl_divergence(Normal(p, gaussian.variance.sqrt()), Normal(q, gaussian.variance.sqrt()))
+    torch.testing.assert_close(gaussian.divergence(p, q), normal.sum(1))
+
+
+def test_losses_are_negative_log_likelihoods():
+    output = torch.randn(9, 4)
+    labels, hits, y = torch.arange(9) % 4, (torch.randn(9, 4) > 0).float(), torch.randn(9, 4)
+    torch.testing.assert_close(
+        CategoricalTask()(output, labels), -Categorical(logits=output).log_prob(labels)
+    )
+    torch.testing.assert_close(
+        BernoulliTask()(output, hits), -Bernoulli(logits=output).log_prob(hits).sum(1)
+    )
+    gaussian = GaussianTask(4)
+    gaussian.variance = torch.tensor([0.5, 1.0, 2.0, 4.0])
+    normal = Normal(output, gaussian.variance.sqrt())
+    torch.testing.assert_close(gaussian(output, y), -normal.log_prob(y).sum(1))
+
+
+def test_residual_variance_converges_to_the_mean_squared_error():
+    task, y = GaussianTask(1, decay=0.5), torch.randn(1000, 1)
+    weight = torch.ones(1000)
+    for _ in range(40):
+        task.update(torch.zeros(1000, 1), y, weight)
+    torch.testing.assert_close(task.variance, y.square().mean(0))
+
+
+# -- dynamic weights ------------------------------------------------------------------------------
+def test_closed_form_is_the_paper_formula():
+    k = torch.tensor([0.3, 0.7, 0.1], dtype=torch.float64)
+    paper = 1 - torch.tanh(torch.log(k[1:] / k[0]))  # eq. 11 and 67
+    torch.testing.assert_close(dynamic_weights(k, "reference")[1:], paper)
+
+
+@pytest.mark.parametrize("weighting", ["reference", "symmetric", "fixed"])
+@pytest.mark.parametrize("value", [0.0, 1e-3, 5.0])
+def test_weights_are_one_at_equal_divergences(weighting, value):
+    weights = dynamic_weights(torch.full((3,), value), weighting)
+    torch.testing.assert_close(weights, torch.ones(3))
+
+
+def test_limits_of_the_weights():
+    far, none = torch.tensor([1.0, 1e3]), torch.tensor([1.0, 0.0])
+    assert dynamic_weights(far, "reference").tolist() == pytest.approx([1, 0.01])
+    assert dynamic_weights(none, "reference").tolist() == pytest.approx([1, 1.99])
+    assert dynamic_weights(far, "symmetric").tolist() == pytest.approx([2, 0], abs=1e-5)
+    assert dynamic_weights(torch.tensor([5.0]), "reference").tolist() == [1]
+
+
+def test_symmetric_weights_have_the_papers_r_and_a_constant_sum():
+    k = torch.tensor([0.3, 0.7])
+    reference, symmetric = (dynamic_weights(k, kind) for kind in ("reference", "symmetric"))
+    torch.testing.assert_close(symmetric[1], reference[1])
+    torch.testing.assert_close(symmetric.sum(), torch.tensor(2.0))
+    swapped = dynamic_weights(k.flip(0), "symmetric")
+    torch.testing.assert_close(swapped, symmetric.flip(0))
+
+
+def test_weights_carry_no_gradient_and_survive_nan():
+    objective = OMIBObjective(CategoricalTask(), 2, 0.1, "reference")
+    objective.reweight()
+    assert objective.weights.tolist() == [1, 1]  # nothing seen yet
+    network, y, weight = make_network("ab"), torch.tensor([0, 1] * 3), torch.ones(6)
+    output = network(make_batch("ab"))
+    objective.update(output, y, weight, torch.tensor([0.2, 0.4]))
+    objective.reweight()
+    before = objective.weights.clone()
+    assert not objective.weights.requires_grad and before[1] == pytest.approx(0.4)
+    objective.update(output, y, weight, torch.tensor([torch.nan, torch.nan]))
+    objective.reweight()
+    assert torch.equal(objective.weights, before)
+    assert not objective(output, y, weight).divergence.requires_grad
