@@ -79,7 +79,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         n_layers=2,
         dropout=0.5,
         input_dropout=0.2,
-        head_layers=1,
+        head_layers=2,
         fusion="cross_attention",
         n_heads=4,
         beta="auto",
@@ -182,7 +182,9 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         resume = self.warm_start and hasattr(self, "net_")
         rng = check_random_state(self.random_state)
         X, target, weight, groups = self._check_input(X, y, sample_weight, groups, not resume)
-        train, valid = self._validation_split(target, groups, rng)
+        train, valid = self._validation_split(
+            len(target), self._stratification(target), groups, rng
+        )
         if not resume:
             self._initialise(X[train], rng)
         data = tuple(
@@ -228,12 +230,10 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         weight = weight if by_target is None else weight * by_target
         return X, target, weight / weight.mean(), groups
 
-    def _validation_split(self, target, groups, rng):
+    def _validation_split(self, n_samples, labels, groups, rng):
         """Rows to train on and rows to stop by, split once for both phases."""
-        n_samples = len(target)
         if not self.early_stopping or n_samples < MIN_SAMPLES_TO_SPLIT:
             return np.arange(n_samples), None
-        labels = self._stratification(target)
         seed = rng.randint(2**31 - 1)
         share = {"test_size": self.validation_fraction, "random_state": seed}
         if groups is not None and labels is not None:
@@ -393,9 +393,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         check_is_fitted(self)
         X = validate_modalities(self, X, reset=False, modalities=self.modalities)
         parts = zip(*self.net_.predict_batches(self._tensor_data(X)), strict=True)
-        return tuple(
-            None if part[0] is None else torch.cat(part).cpu().numpy() for part in parts
-        )
+        return tuple(None if part[0] is None else torch.cat(part).cpu().numpy() for part in parts)
 
     def transform(self, X):
         """Return the fused representation xi.

@@ -83,9 +83,7 @@ class ModalityDict:
         lengths = {name: block.shape[0] for name, block in blocks.items()}
         if len(set(lengths.values())) > 1:
             counts = ", ".join(f"{name!r}: {n}" for name, n in lengths.items())
-            raise ValueError(
-                f"All modalities must have the same number of samples, got {counts}."
-            )
+            raise ValueError(f"All modalities must have the same number of samples, got {counts}.")
         self._blocks = blocks
 
     # -- what a dict offers ---------------------------------------------------------------
@@ -158,9 +156,7 @@ class ModalityDict:
             try:
                 return self._blocks[key]
             except KeyError:
-                raise KeyError(
-                    f"No modality {key!r}; there are {list(self._blocks)}."
-                ) from None
+                raise KeyError(f"No modality {key!r}; there are {list(self._blocks)}.") from None
         if isinstance(key, tuple):
             rows, columns = key if len(key) == 2 else (key, slice(None))
             if columns is Ellipsis or (isinstance(columns, slice) and columns == slice(None)):

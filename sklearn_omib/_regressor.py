@@ -11,6 +11,138 @@ from .nn import GaussianTask
 
 
 class OMIBRegressor(RegressorMixin, BaseOMIB):
+    """Regressor on several modalities by the optimal multimodal information bottleneck.
+
+    Each modality is encoded, compressed by a variational bottleneck and fused by cross-attention
+    into one representation xi, from which the target is predicted. A warm-up trains one branch
+    per modality; then the network minimises the Gaussian negative log-likelihood +
+    beta * sum_m w_m KL_m + the branches' losses, with beta inside the bound that keeps what the
+    modalities know of the target and drops the rest, and weights w_m that rebalance the
+    modalities (Alg. 1 and 2).
+
+    The target may have several outputs. It is standardised inside, and the likelihood has the
+    residual variance of each output, so beta does not depend on the units of y.
+
+    Parameters
+    ----------
+    modalities : dict of str to columns, default=None
+        How to cut X into modalities where X is one table: by slice, positions, names, boolean
+        mask or callable, as in ColumnTransformer, or by a pair ``(columns, shape)`` for
+        modalities of more dimensions. ``ModalityDict(...).layout`` is such a dict. With None, a
+        table is a single modality, and OMIB a variational information bottleneck.
+    encoders : str, dict of str to encoder, torch.nn.Module or callable, default="mlp"
+        The encoder of each modality. In a dict: "mlp"; "conv1d" or "gru" for sequences
+        (n_samples, time, channels); "conv2d" for images (n_samples, channels, height, width);
+        "sparse" for sparse matrices; a torch module, of which a copy is trained; or a factory
+        called with the shape of a sample. Modules return (batch, any width). Modalities that the
+        dict leaves out take the default of their shape: mlp, conv1d, conv2d or sparse. A single
+        name goes to the blocks it reads, "mlp" to plain tables; the others take their default.
+    hidden_dim : int, default=128
+        Width of hidden layers and of the built-in encoders' output z_m.
+    latent_dim : int, default=32
+        Width k of the codes zeta_m and of the representation xi.
+    n_layers : int, default=2
+        Linear maps in each MLP encoder; residual blocks or GRU layers in the others.
+    dropout : float, default=0.5
+        Share of hidden units dropped while training.
+    input_dropout : float, default=0.2
+        Share of input values dropped while training, in "mlp" and "sparse" encoders.
+    head_layers : int, default=2
+        Linear maps in each branch and in the prediction head. With 1, interactions between
+        modalities are left to the attention alone.
+    fusion : {"cross_attention", "concat"}, default="cross_attention"
+        How the codes become xi; "concat" is the ablation without attention.
+    n_heads : int, default=4
+        Attention heads; must divide ``latent_dim``.
+    beta : {"auto", "upper", "lower"} or float, default="auto"
+        Weight of the regularisation per nat of KL, summed over latent dimensions. "upper" is
+        M_u and "lower" M_l of ``beta_bounds_`` (eq. 17), "auto" a third of M_u. 0 turns the
+        regularisation off.
+    beta_scale : float, default=1.0
+        Multiplies ``beta``, whichever it is: the parameter to search over.
+    entropy_estimator : {"gaussian", "mine"} or object with ``estimate(x, y)``, default="gaussian"
+        What the bound is computed from; see :func:`~sklearn_omib.information.estimate_beta_bounds`.
+    weighting : {"reference", "symmetric", "fixed"}, default="reference"
+        Dynamic weights of the modalities' KL: the paper's, in which the first modality has
+        weight 1; a form that does not depend on the order; or all 1.
+    trb_weight : float, default=1.0
+        Weight of the branches' task losses in the main phase.
+    warmup_epochs : int, default=10
+        Epochs of the warm-up phase.
+    max_epochs : int, default=100
+        Largest number of epochs of the main phase.
+    batch_size : int, default=128
+    learning_rate : float, default=5e-4
+        Of AdamW.
+    weight_decay : float, default=0.3
+        Of AdamW, decoupled from the gradient.
+    early_stopping : bool, default=True
+        Hold out a validation part and keep the epoch of its lowest task loss. Below 10 samples
+        nothing is held out.
+    validation_fraction : float, default=0.15
+    n_iter_no_change : int, default=15
+        Epochs without improvement after which the main phase ends.
+    tol : float, default=1e-4
+        Improvement, in nats, that counts.
+    standardize : bool, default=True
+        Bring columns (channels, for sequences and images) to zero mean and unit variance inside;
+        sparse blocks are divided by one number. False only converts to float32.
+    device : str or torch.device, default="auto"
+        "auto" takes cuda, then mps, then cpu.
+    warm_start : bool, default=False
+        Go on from the fitted network when fit is called again, with another main phase.
+    random_state : int, RandomState instance or None, default=None
+        Seeds initial weights, validation split, shuffling, dropout and noise.
+    verbose : int, default=0
+        Above 0, show a progress bar per phase.
+
+    Attributes
+    ----------
+    net_ : skorch.NeuralNet
+        The trained net; ``net_.module_`` is the torch network.
+    history_ : DataFrame
+        One row per epoch: phase, seconds, and for training and validation every term of the
+        objective in nats, with KL, branch loss and divergence of each modality, and its weight.
+    beta_ : float
+        The beta used, in 1/nat.
+    beta_bounds_ : BetaBounds
+        ``lower`` (M_l) and ``upper`` (M_u), and the entropies behind them.
+    modality_weights_ : dict of str to float
+        Final weight of each modality's KL; from the second modality on, the paper's r.
+    modalities_ : dict of str to tuple
+        Shape of one sample of each modality.
+    n_iter_ : int
+        Epochs of the main phase.
+    n_features_in_ : int
+        Columns of all modalities together.
+    feature_names_in_ : ndarray of str
+        Their names, ``"modality__column"`` where X came in blocks.
+
+    See Also
+    --------
+    OMIBClassifier : For classes.
+    sklearn_omib.ModalityDict : The container that scikit-learn's searches and splits accept.
+
+    References
+    ----------
+    Wu, Shao, Wang, Sun, "Learning Optimal Multimodal Information Bottleneck Representations",
+    ICML 2025, arXiv 2505.19996. Equations, algorithms and tables are numbered as there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_omib import OMIBRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> X = {"audio": rng.normal(size=(200, 5)), "video": rng.normal(size=(200, 3))}
+    >>> y = X["audio"][:, 0] + X["video"][:, 0]
+    >>> reg = OMIBRegressor(max_epochs=20, random_state=0).fit(X, y)
+    >>> mean, std = reg.predict(X, return_std=True)
+    >>> mean.shape, std.shape, reg.transform(X).shape
+    ((200,), (200,), (200, 32))
+    >>> reg.score(X, y) > 0.8
+    True
+    """
+
     def __init__(
         self,
         modalities=None,
@@ -21,7 +153,7 @@ class OMIBRegressor(RegressorMixin, BaseOMIB):
         n_layers=2,
         dropout=0.5,
         input_dropout=0.2,
-        head_layers=1,
+        head_layers=2,
         fusion="cross_attention",
         n_heads=4,
         beta="auto",

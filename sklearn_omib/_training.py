@@ -7,6 +7,8 @@ loop and callbacks are skorch's, and the few hooks overridden here say why.
 from __future__ import annotations
 
 import copy
+from contextlib import suppress
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -118,7 +120,7 @@ class TensorData:
         order = None
         if generator is not None:
             order = torch.randperm(self.n_samples, generator=generator).to(self.device)
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        for start, stop in pairwise(edges):
             yield self.take(slice(start, stop) if order is None else order[start:stop])
 
 
@@ -134,7 +136,7 @@ class _Batches:
 
 # -- the net --------------------------------------------------------------------------------------
 class StopTraining(Exception):
-    """Raised by a callback to end a phase. skorch's own signal, KeyboardInterrupt, is the user's."""
+    """Raised by a callback to end a phase; skorch's own signal is the user's Ctrl-C."""
 
 
 class OMIBNet(NeuralNet):
@@ -144,6 +146,7 @@ class OMIBNet(NeuralNet):
     """
 
     phase = "warm-up"
+    shuffle_generator: torch.Generator | None = None
 
     @property
     def _default_callbacks(self):
@@ -201,7 +204,7 @@ class OMIBNet(NeuralNet):
             return
         if training and self.phase == "main" and self._main_epochs() > 0:
             self.criterion_.reweight()
-        total = 0.0
+        total = torch.zeros((), device=iterator.data.device)
         for batch in iterator:
             terms = step_fn(batch, **fit_params)
             total = total + len(batch[2]) * torch.cat(
@@ -240,10 +243,8 @@ class OMIBNet(NeuralNet):
         """
         self.phase = phase
         self.notify("on_train_begin", X=data, y=None)
-        try:
+        with suppress(StopTraining):
             self.fit_loop(data, epochs=epochs)
-        except StopTraining:
-            pass
         self.notify("on_train_end", X=data, y=None)
         return self
 

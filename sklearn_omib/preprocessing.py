@@ -190,9 +190,7 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         self._validate_names(list(self.transformers))
         unknown = [name for name in self.transformers if name not in X]
         if unknown:
-            raise ValueError(
-                f"transformers names unknown modalities {unknown}; X has {list(X)}."
-            )
+            raise ValueError(f"transformers names unknown modalities {unknown}; X has {list(X)}.")
         assigned = {name: self.transformers.get(name, self.remainder) for name in X}
         for name, transformer in assigned.items():
             if transformer not in ("passthrough", "drop") and not (
@@ -211,9 +209,7 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         )
 
     def _collect(self, names, blocks):
-        kept = {
-            name: block for name, block in zip(names, blocks, strict=True) if block is not None
-        }
+        kept = {name: block for name, block in zip(names, blocks, strict=True) if block is not None}
         if not kept:
             raise ValueError("All modalities are dropped; nothing is left to return.")
         return ModalityDict(kept)

@@ -1,6 +1,5 @@
 """scikit-learn's common checks."""
 
-import pytest
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 

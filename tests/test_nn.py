@@ -54,7 +54,7 @@ def test_kl_is_that_of_torch_distributions():
 
 
 def test_code_is_drawn_in_training_and_the_mean_otherwise():
-    bottleneck = VariationalBottleneck(5, 16, K)
+    bottleneck = VariationalBottleneck(5, K)
     z = torch.randn(1, 5).repeat(20000, 1)
     code = bottleneck(z)
     # standard error of a mean of 20000 draws: sigma / 141; of a standard deviation: sigma / 200
@@ -123,7 +123,9 @@ def test_a_given_module_is_copied_never_used():
     options = {"hidden_dim": 4, "n_layers": 1, "dropout": 0.0}
     encoder, width = build_encoder("a", module, (5,), False, **options)
     assert encoder is not module and width == 3
-    made, width = build_encoder("a", lambda shape: torch.nn.Linear(*shape, 9), (5,), False, **options)
+    made, width = build_encoder(
+        "a", lambda shape: torch.nn.Linear(*shape, 9), (5,), False, **options
+    )
     assert width == 9 and isinstance(made, torch.nn.Linear)
 
 
@@ -196,7 +198,7 @@ def test_beta_zero_removes_the_gradient_of_the_kl():
         network.zero_grad()
         terms = OMIBObjective(CategoricalTask(), 3, beta, "fixed")(network(inputs), y, weight)
         terms.loss.backward()
-        return network.bottlenecks[0].layers[-1].weight.grad.clone(), terms
+        return network.bottlenecks[0].heads.weight.grad.clone(), terms
 
     without, terms = gradient(0.0)
     task_only = terms.task + terms.branch.sum()

@@ -1,6 +1,7 @@
 """Encoders Enc_m: v_m -> z_m, one per modality (App. H of the paper)."""
 
 import copy
+from itertools import pairwise
 from math import prod
 from typing import NamedTuple
 
@@ -167,7 +168,7 @@ class Conv2dEncoder(nn.Module):
         width = max(hidden_dim // 4, 8)
         self.stem = nn.Conv2d(input_shape[0], width, 3, padding=1)
         widths = [width] + [max(hidden_dim // 2, 8)] * (n_layers - 1) + [hidden_dim]
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(pairwise(widths))
         self.shortcuts = nn.ModuleList(nn.Conv2d(a, b, 1, stride=2) for a, b in pairs)
         self.blocks = nn.ModuleList(
             nn.Sequential(
@@ -274,6 +275,7 @@ def build_encoder(
 
 def _output_width(name, module, sample_shape, is_sparse):
     """Run two empty samples through the encoder to learn the width of z_m."""
+    example: SparseBatch | torch.Tensor
     if is_sparse:
         none = torch.zeros(0)
         example = SparseBatch(none.long(), torch.zeros(2, dtype=torch.long), none)

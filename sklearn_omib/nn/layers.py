@@ -1,5 +1,7 @@
 """The multilayer perceptron every part is built of."""
 
+from itertools import pairwise
+
 from torch import nn
 
 from .random import Dropout
@@ -20,7 +22,7 @@ def mlp(input_dim, hidden_dim, n_outputs, n_layers, dropout):
     torch.nn.Sequential
     """
     widths = [input_dim] + [hidden_dim] * (n_layers - 1) + [n_outputs]
-    layers = [nn.Linear(widths[0], widths[1])]
-    for before, after in zip(widths[1:-1], widths[2:], strict=True):
+    layers: list[nn.Module] = [nn.Linear(widths[0], widths[1])]
+    for before, after in pairwise(widths[1:]):
         layers += [nn.GELU(), Dropout(dropout), nn.Linear(before, after)]
     return nn.Sequential(*layers)

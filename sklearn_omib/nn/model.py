@@ -55,7 +55,7 @@ class OMIBNetwork(nn.Module):
     fusion : {"cross_attention", "concat"}
     input_dropout : float, default=0.0
     head_layers : int, default=2
-        Linear maps in each bottleneck, branch and head.
+        Linear maps in each branch and in the head.
     variance_head : bool, default=False
         Whether to predict the variance of the target too. Its input is detached: the variance
         never shapes the representation.
@@ -98,9 +98,7 @@ class OMIBNetwork(nn.Module):
             self.branches.append(
                 mlp(width + latent_dim, hidden_dim, n_outputs, head_layers, dropout)
             )
-            self.bottlenecks.append(
-                VariationalBottleneck(width, hidden_dim, latent_dim, head_layers)
-            )
+            self.bottlenecks.append(VariationalBottleneck(width, latent_dim))
         self.fusion = FUSIONS[fusion](len(self.names), latent_dim, n_heads, dropout)
         self.head = mlp(latent_dim, hidden_dim, n_outputs, head_layers, dropout)
         self.variance_head = nn.Linear(latent_dim, n_outputs) if variance_head else None
@@ -130,9 +128,7 @@ class OMIBNetwork(nn.Module):
         """
         outputs = []
         for z, branch in zip(self.encode(inputs), self.branches, strict=True):
-            noise = standard_normal_like(
-                z.new_empty(len(z), self.latent_dim), self.generator
-            )
+            noise = standard_normal_like(z.new_empty(len(z), self.latent_dim), self.generator)
             outputs.append(branch(torch.cat([z, noise], 1)))
         return tuple(outputs)
 

@@ -93,6 +93,9 @@ class OMIBObjective(nn.Module):
         Of the moving average of K_m.
     """
 
+    weights: torch.Tensor
+    divergence: torch.Tensor
+
     def __init__(self, task, n_modalities, beta, weighting, trb_weight=1.0, decay=0.99):
         super().__init__()
         self.task = task

@@ -66,6 +66,8 @@ class GaussianTask(nn.Module):
         Of the moving average of s^2.
     """
 
+    variance: torch.Tensor
+
     def __init__(self, n_outputs, decay=0.95):
         super().__init__()
         self.decay = decay

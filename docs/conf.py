@@ -1,0 +1,28 @@
+"""Sphinx configuration: `make docs` builds the site into docs/_build."""
+
+import sys
+from pathlib import Path
+
+root = Path(__file__).parents[1]
+sys.path.insert(0, str(root))
+
+from sklearn_omib import __version__  # noqa: E402
+
+project = "sklearn-omib"
+author = "The sklearn-omib developers"
+version = release = __version__
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "conf.py"]
+autosummary_generate = True
+numpydoc_show_class_members = False
+sphinx_gallery_conf = {
+    "examples_dirs": str(root / "examples"),
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": r"plot_(quickstart|pipeline|custom)",
+}
+html_theme = "alabaster"

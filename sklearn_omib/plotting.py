@@ -1,0 +1,110 @@
+"""Pictures. matplotlib is imported when something is plotted."""
+
+from __future__ import annotations
+
+from sklearn.utils.validation import check_is_fitted
+
+__all__ = ["TrainingCurveDisplay"]
+
+
+class TrainingCurveDisplay:
+    """Losses, compression and modality weights over the epochs of a fit.
+
+    Parameters
+    ----------
+    history : DataFrame
+        ``history_`` of a fitted estimator.
+    modalities : list of str
+        Their names, in order.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+    axes_ : ndarray of 3 matplotlib Axes
+        Task loss; KL of each modality; weight of each modality.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_omib import OMIBClassifier
+    >>> from sklearn_omib.plotting import TrainingCurveDisplay
+    >>> X = {"a": np.random.default_rng(0).normal(size=(40, 2)), "b": np.arange(80.).reshape(40, 2)}
+    >>> clf = OMIBClassifier(max_epochs=2, random_state=0).fit(X, np.arange(40) % 2)
+    >>> display = TrainingCurveDisplay.from_estimator(clf)  # doctest: +SKIP
+    """
+
+    def __init__(self, history, modalities):
+        self.history = history
+        self.modalities = list(modalities)
+
+    @classmethod
+    def from_estimator(cls, estimator, axes=None):
+        """Plot the training of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : OMIBClassifier or OMIBRegressor
+        axes : array of 3 matplotlib Axes, default=None
+
+        Returns
+        -------
+        TrainingCurveDisplay
+        """
+        check_is_fitted(estimator, "history_")
+        return cls(estimator.history_, estimator.modalities_).plot(axes)
+
+    def plot(self, axes=None):
+        """Draw the three panels.
+
+        Parameters
+        ----------
+        axes : array of 3 matplotlib Axes, default=None
+            None makes a figure.
+
+        Returns
+        -------
+        self : TrainingCurveDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        if axes is None:
+            try:
+                import matplotlib.pyplot as plt
+            except ImportError as error:
+                raise ImportError(
+                    "Plotting needs matplotlib: pip install 'sklearn-omib[plot]'."
+                ) from error
+            _, axes = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
+        main = self.history[self.history.phase == "main"]
+        self._plot_losses(axes[0], main)
+        self._plot_modalities(axes[1], main, "train_kl_{}", "KL from the prior (nats)")
+        self._plot_modalities(axes[2], main, "weight_{}", "weight of the KL")
+        axes[2].axhline(1, color="0.7", linewidth=0.8, zorder=0)
+        for ax in axes:
+            ax.set_xlabel("epoch")
+            ax.spines[["top", "right"]].set_visible(False)
+        self.axes_, self.figure_ = axes, axes[0].figure
+        return self
+
+    def _plot_losses(self, ax, main):
+        warm = self.history[self.history.phase == "warm-up"]
+        if len(warm):
+            ax.axvspan(warm.epoch.min() - 0.5, warm.epoch.max() + 0.5, color="0.93", zorder=0)
+            mean_branch = warm[[f"train_branch_loss_{name}" for name in self.modalities]].mean(1)
+            ax.plot(warm.epoch, mean_branch, color="0.5", label="warm-up, mean branch")
+        ax.plot(main.epoch, main.train_task_loss, label="training")
+        if "valid_task_loss" in main:
+            ax.plot(main.epoch, main.valid_task_loss, label="validation")
+            best = main.loc[main.valid_task_loss.idxmin()]
+            ax.plot(best.epoch, best.valid_task_loss, "k.", label=f"kept: epoch {best.epoch}")
+        ax.set_ylabel("task loss (nats)")
+        ax.legend(frameon=False, fontsize="small")
+
+    def _plot_modalities(self, ax, main, column, label):
+        for name in self.modalities:
+            ax.plot(main.epoch, main[column.format(name)], label=name)
+        ax.set_ylabel(label)
+        ax.legend(frameon=False, fontsize="small")

@@ -1,0 +1,236 @@
+"""What the estimators promise: targets, weights, invariances, limit cases."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.datasets import make_multilabel_classification
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import f1_score
+
+from sklearn_omib import ModalityDict, OMIBClassifier, OMIBRegressor
+
+
+def quick(kind=OMIBClassifier, **parameters):
+    options = {"max_epochs": 40, "learning_rate": 3e-3, "dropout": 0.1, "input_dropout": 0.0}
+    return kind(**{**options, "random_state": 0, **parameters})
+
+
+def test_every_kind_of_block_is_learned_from(mixed):
+    X, y, score = mixed
+    clf = quick(early_stopping=False).fit(X, y)
+    assert list(clf.classes_) == ["no", "yes"]
+    assert clf.score(X, y) > 0.95
+    probabilities = clf.predict_proba(X)
+    np.testing.assert_allclose(probabilities.sum(1), 1)
+    np.testing.assert_allclose(np.log(probabilities), clf.predict_log_proba(X), rtol=1e-6)
+    assert clf.transform(X).shape == (120, 32)
+    assert clf.modalities_ == X.sample_shapes and clf.n_features_in_ == X.shape[1]
+    reg = quick(OMIBRegressor, early_stopping=False).fit(X, score)
+    assert reg.score(X, score) > 0.9
+
+
+def test_order_of_modalities_and_form_of_input_do_not_matter_at_predict(mixed):
+    X, y, _ = mixed
+    clf = quick(max_epochs=2).fit(X, y)
+    expected = clf.predict_proba(X)
+    turned = {name: X[name] for name in reversed(list(X))}
+    for form in (turned, ModalityDict(turned), np.asarray(X)):
+        np.testing.assert_allclose(clf.predict_proba(form), expected, rtol=1e-6)
+
+
+def test_table_with_a_column_specification_is_the_same_as_blocks(tables):
+    X, y, _ = tables
+    table = np.hstack(list(X.values()))
+    frame = pd.DataFrame(table, columns=[f"{m}{i}" for m in "ab" for i in range(4)])
+    expected = quick(max_epochs=2).fit(X, y).predict_proba(X)
+    positions = {"a": slice(0, 4), "b": slice(4, 8)}
+    names = {"a": ["a0", "a1", "a2", "a3"], "b": ["b0", "b1", "b2", "b3"]}
+    for form, modalities in ((table, positions), (frame, names)):
+        clf = quick(max_epochs=2, modalities=modalities).fit(form, y)
+        np.testing.assert_array_equal(clf.predict_proba(form), expected)
+    assert list(clf.feature_names_in_) == list(frame.columns)
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 3, 15, 16, 17, 100])
+def test_prediction_does_not_depend_on_how_rows_are_batched(mixed, n_rows):
+    X, y, _ = mixed
+    clf = quick(max_epochs=2).fit(X, y)
+    np.testing.assert_array_equal(clf.predict_proba(X[:n_rows]), clf.predict_proba(X)[:n_rows])
+    np.testing.assert_array_equal(clf.transform(X[:n_rows]), clf.transform(X)[:n_rows])
+
+
+def test_pickle_round_trip_goes_on_training(tables):
+    X, y, _ = tables
+    clf = quick(max_epochs=3).fit(X, y)
+    loaded = pickle.loads(pickle.dumps(clf))
+    np.testing.assert_array_equal(loaded.predict_proba(X), clf.predict_proba(X))
+    loaded.partial_fit(X, y)
+    clf.partial_fit(X, y)
+    np.testing.assert_array_equal(loaded.predict_proba(X), clf.predict_proba(X))
+
+
+def test_constant_columns_and_scale_do_not_matter(tables):
+    X, y, _ = tables
+    expected = quick(max_epochs=3).fit(X, y).predict_proba(X)
+    scaled = {"a": X["a"] * [1e-6, 1.0, 1e3, 1e6] + 1e5, "b": X["b"]}
+    clf = quick(max_epochs=3).fit(scaled, y)
+    np.testing.assert_allclose(clf.predict_proba(scaled), expected, atol=1e-3)
+
+
+# -- targets --------------------------------------------------------------------------------------
+def test_multilabel():
+    table, y = make_multilabel_classification(300, 10, n_classes=4, random_state=0)
+    X = {"a": table[:, :5], "b": table[:, 5:]}
+    clf = quick().fit(X, y)
+    assert clf.predict_proba(X).shape == clf.predict(X).shape == (300, 4)
+    assert f1_score(y, clf.predict(X), average="micro") > 0.75
+    np.testing.assert_array_equal(clf.predict(X), clf.predict_proba(X) > 0.5)
+
+
+def test_class_weight_moves_the_balance(tables):
+    X, _, score = tables
+    y = (score > np.quantile(score, 0.85)).astype(int)
+    predicted = [
+        quick(class_weight=weight, max_epochs=10).fit(X, y).predict(X).sum()
+        for weight in ({0: 5.0}, None, "balanced", {1: 50.0})
+    ]
+    assert predicted == sorted(predicted) and predicted[0] < predicted[-1]
+
+
+def test_samples_of_weight_zero_count_for_nothing(tables):
+    X, y, _ = tables
+    weight = np.r_[np.zeros(40), np.ones(80)]
+    spoiled = np.r_[1 - y[:40], y[40:]]
+    left_out = {name: block[40:] for name, block in X.items()}
+    with_zeros = quick(max_epochs=3).fit(X, spoiled, sample_weight=weight)
+    without = quick(max_epochs=3).fit(left_out, y[40:])
+    np.testing.assert_array_equal(with_zeros.predict_proba(X), without.predict_proba(X))
+
+
+def test_several_outputs(tables):
+    X, _, score = tables
+    Y = np.c_[score, 100 - 50 * X["a"][:, 1]]
+    reg = quick(OMIBRegressor, max_epochs=60).fit(X, Y)
+    mean, std = reg.predict(X, return_std=True)
+    assert mean.shape == std.shape == Y.shape and (std > 0).all()
+    assert reg.score(X, Y) > 0.8
+
+
+def test_units_of_y_change_nothing_but_the_units_of_the_prediction(tables):
+    X, _, score = tables
+    plain = quick(OMIBRegressor, max_epochs=5).fit(X, score)
+    other = quick(OMIBRegressor, max_epochs=5).fit(X, 1e6 * score - 3e7)
+    for a, b, offset in zip(
+        plain.predict(X, return_std=True), other.predict(X, return_std=True), (3e7, 0), strict=True
+    ):
+        np.testing.assert_allclose(a, (b + offset) / 1e6, atol=1e-3)
+    assert other.beta_ == plain.beta_
+
+
+def test_predicted_standard_deviation_follows_the_noise():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 3000, 3))
+    noise = np.where(a[:, 1] > 0, 1.0, 0.1)
+    y = a[:, 0] + b[:, 0] + noise * rng.normal(size=3000)
+    X = ModalityDict({"a": a, "b": b})
+    reg = quick(OMIBRegressor, max_epochs=40).fit(X[:2000], y[:2000])
+    mean, std = reg.predict(X[2000:], return_std=True)
+    loud = noise[2000:] == 1
+    assert std[loud].mean() > 3 * std[~loud].mean()
+    # mean of 1000 squared standardised errors: standard error .045 were they normal
+    assert 0.7 < np.mean(((y[2000:] - mean) / std) ** 2) < 1.4
+
+
+# -- beta -----------------------------------------------------------------------------------------
+def test_named_betas_and_their_scale(tables):
+    X, y, _ = tables
+    fits = {
+        beta: quick(max_epochs=1, beta=beta, beta_scale=2.0).fit(X, y)
+        for beta in ("auto", "upper", "lower", 1e-3)
+    }
+    bounds = fits["auto"].beta_bounds_
+    assert 0 < bounds.lower <= bounds.upper
+    assert fits["upper"].beta_ == pytest.approx(2 * bounds.upper)
+    assert fits["lower"].beta_ == pytest.approx(2 * bounds.lower)
+    assert fits["auto"].beta_ == pytest.approx(2 / 3 * bounds.upper)
+    assert fits[1e-3].beta_ == pytest.approx(2e-3)
+
+
+def test_more_beta_less_kl_and_none_beyond_one(tables):
+    X, y, _ = tables
+
+    def kl(beta):
+        clf = quick(beta=beta, early_stopping=False, trb_weight=0.0, dropout=0.0, max_epochs=150)
+        return clf.fit(X, y).history_.filter(like="train_kl").iloc[-1].sum()
+
+    with pytest.warns(UserWarning, match="may lose the target"):
+        values = [kl(beta) for beta in (1e-4, 1e-2, 0.3, 1.5)]
+    assert values == sorted(values, reverse=True)
+    assert values[0] > 5 and values[-1] < 0.01
+
+
+def test_weighting_and_estimator_of_entropy_reach_the_objective(tables):
+    X, y, _ = tables
+
+    class TwoNats:
+        def estimate(self, x, y):
+            return 2.0
+
+    clf = quick(max_epochs=3, weighting="symmetric", entropy_estimator=TwoNats()).fit(X, y)
+    assert clf.beta_bounds_.upper == pytest.approx(1 / (2 * 2))  # W = 2, H_joint = 4 - 2
+    assert sum(clf.modality_weights_.values()) == pytest.approx(2, abs=1e-4)
+    fixed = quick(max_epochs=3, weighting="fixed").fit(X, y)
+    assert set(fixed.modality_weights_.values()) == {1.0}
+
+
+# -- one modality, beta to 0: a plain predictor ---------------------------------------------------
+@pytest.mark.slow
+def test_limit_of_one_modality_is_logistic_regression():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(6000, 8))
+    y = (X @ rng.normal(size=8) + rng.logistic(size=6000) > 0).astype(int)
+    train, test = slice(0, 4000), slice(4000, None)
+    clf = OMIBClassifier(beta=1e-6, random_state=0).fit(X[train], y[train])
+    reference = LogisticRegression().fit(X[train], y[train])
+    assert clf.modality_weights_ == {"X": 1.0}
+    assert abs(clf.score(X[test], y[test]) - reference.score(X[test], y[test])) < 0.01
+
+
+@pytest.mark.slow
+def test_limit_of_one_modality_is_ridge_regression():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(6000, 8))
+    y = X @ rng.normal(size=8) + rng.normal(size=6000)
+    train, test = slice(0, 4000), slice(4000, None)
+    reg = OMIBRegressor(beta=1e-6, random_state=0).fit(X[train], y[train])
+    reference = Ridge().fit(X[train], y[train])
+    assert abs(reg.score(X[test], y[test]) - reference.score(X[test], y[test])) < 0.01
+
+
+# -- encoders -------------------------------------------------------------------------------------
+def test_a_module_given_as_encoder_is_never_trained(mixed):
+    X, y, _ = mixed
+    module = torch.nn.Linear(5, 7)
+    before = module.weight.detach().clone()
+    clf = quick(max_epochs=2, encoders={"table": module, "sequence": "gru"}).fit(X, y)
+    assert torch.equal(module.weight, before)
+    assert not torch.equal(clf.net_.module_.encoders[0].weight, before)
+    assert type(clf.net_.module_.encoders[3]).__name__ == "GRUEncoder"
+
+
+def test_one_name_goes_to_the_blocks_it_reads(mixed):
+    X, y, _ = mixed
+    clf = quick(max_epochs=1, encoders="gru").fit(X, y)
+    kinds = [type(encoder).__name__ for encoder in clf.net_.module_.encoders]
+    assert kinds == ["MLPEncoder", "MLPEncoder", "SparseEncoder", "GRUEncoder", "Conv2dEncoder"]
+
+
+def test_transform_keeps_to_set_output(tables):
+    X, y, _ = tables
+    clf = quick(max_epochs=1).fit(X, y).set_output(transform="pandas")
+    frame = clf.transform(X)
+    assert list(frame.columns) == list(clf.get_feature_names_out())
+    assert frame.columns[0] == "omibclassifier0" and frame.shape == (120, 32)

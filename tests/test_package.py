@@ -1,0 +1,44 @@
+"""Public names, documentation, import cost."""
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sklearn_omib
+
+ROOT = Path(__file__).parents[1]
+MODULES = ["", ".preprocessing", ".information", ".plotting", ".datasets", ".nn"]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_public_name_has_a_docstring_and_stands_on_the_api_page(module):
+    module = importlib.import_module("sklearn_omib" + module)
+    page = (ROOT / "docs" / "api.rst").read_text()
+    for name in module.__all__:
+        if name == "__version__":
+            continue
+        assert getattr(module, name).__doc__, name
+        assert re.search(rf"^   {name}$", page, re.MULTILINE), name
+
+
+@pytest.mark.parametrize("estimator", [sklearn_omib.OMIBClassifier, sklearn_omib.OMIBRegressor])
+def test_every_parameter_is_documented_with_its_default(estimator):
+    doc = estimator.__doc__
+    for name, value in estimator().get_params().items():
+        line = re.search(
+            rf"^    {name} : (.*?)(?=^    \w|\n        )", doc, re.MULTILINE | re.DOTALL
+        )
+        assert line, name
+        default = re.search(r"default=(\S+)", doc[line.start() : line.start() + 250]).group(1)
+        assert default.strip('"') == str(value) or float(default) == value, (name, default)
+
+
+def test_import_neither_draws_nor_searches():
+    heavy = "matplotlib", "IPython", "sklearn.ensemble"
+    code = f"import sys, sklearn_omib; print([m for m in {heavy!r} if m in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
