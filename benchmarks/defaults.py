@@ -31,19 +31,23 @@ REGRESSION = ("diabetes", "friedman")
 
 VARIATIONS = {
     "default": {},
+    **{
+        f"beta={v:.2g} M_u": {"beta": "upper", "beta_scale": v}
+        for v in (0, 0.03, 0.1, 1 / 3, 1, 3, 10)
+    },
+    **{f"dropout={v}": {"dropout": v} for v in (0.0, 0.1, 0.3, 0.5)},
+    **{f"input_dropout={v}": {"input_dropout": v} for v in (0.0, 0.1, 0.2, 0.3)},
+    **{f"weight_decay={v}": {"weight_decay": v} for v in (0.01, 0.3, 1.0, 3.0)},
+    **{f"learning_rate={v}": {"learning_rate": v} for v in (2e-4, 1e-3, 2e-3)},
     **{f"hidden_dim={v}": {"hidden_dim": v} for v in (64, 256)},
     **{f"latent_dim={v}": {"latent_dim": v} for v in (16, 64)},
     **{f"n_layers={v}": {"n_layers": v} for v in (1, 3)},
     "head_layers=1": {"head_layers": 1},
-    **{f"dropout={v}": {"dropout": v} for v in (0.0, 0.2, 0.35, 0.65)},
-    **{f"input_dropout={v}": {"input_dropout": v} for v in (0.0, 0.1, 0.3)},
-    **{f"weight_decay={v}": {"weight_decay": v} for v in (1e-2, 0.1, 1.0)},
-    **{f"learning_rate={v}": {"learning_rate": v} for v in (2e-4, 1e-3, 2e-3)},
-    **{f"batch_size={v}": {"batch_size": v} for v in (32, 64, 256)},
+    **{f"batch_size={v}": {"batch_size": v} for v in (64, 256)},
     **{f"warmup_epochs={v}": {"warmup_epochs": v} for v in (0, 5, 20)},
-    **{f"n_iter_no_change={v}": {"n_iter_no_change": v} for v in (10, 30)},
+    "max_epochs=200": {"max_epochs": 200},
+    "n_iter_no_change=30": {"n_iter_no_change": 30},
     **{f"validation_fraction={v}": {"validation_fraction": v} for v in (0.1, 0.2)},
-    **{f"beta_scale={v}": {"beta_scale": v} for v in (0, 0.1, 0.3, 3, 10, 30)},
     **{f"trb_weight={v}": {"trb_weight": v} for v in (0.0, 0.3)},
     **{f"weighting={v}": {"weighting": v} for v in ("symmetric", "fixed")},
     "fusion=concat": {"fusion": "concat"},
@@ -136,7 +140,7 @@ def main(words):
     wanted = [v for v in VARIATIONS if not words or any(word in v for word in words)]
     jobs = [
         (name, variation, seed, parts[name])
-        for variation in wanted for seed in SEEDS for name in parts
+        for seed in SEEDS for variation in wanted for name in parts
         if (name, variation, seed) not in keys
     ]  # fmt: skip
     runs = Parallel(n_jobs=-1, return_as="generator_unordered")(

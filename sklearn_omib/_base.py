@@ -29,7 +29,6 @@ from .nn import OMIBNetwork, OMIBObjective, seeded_initialisation
 from .nn.encoders import ENCODERS, default_encoder
 from .nn.fusion import FUSIONS
 
-AUTO_FRACTION = 1 / 3  # of M_u: what beta="auto" means
 MIN_SAMPLES_TO_SPLIT = 10  # below it no rows are held out
 
 
@@ -68,39 +67,41 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         "verbose": ["verbose"],
     }
 
+    _auto_fraction: float  # of M_u: what beta="auto" means, chosen in benchmarks/defaults.py
+
     @abstractmethod
     def __init__(
         self,
-        modalities=None,
+        modalities,
         *,
-        encoders="mlp",
-        hidden_dim=128,
-        latent_dim=32,
-        n_layers=2,
-        dropout=0.5,
-        input_dropout=0.2,
-        head_layers=2,
-        fusion="cross_attention",
-        n_heads=4,
-        beta="auto",
-        beta_scale=1.0,
-        entropy_estimator="gaussian",
-        weighting="reference",
-        trb_weight=1.0,
-        warmup_epochs=10,
-        max_epochs=100,
-        batch_size=128,
-        learning_rate=5e-4,
-        weight_decay=0.3,
-        early_stopping=True,
-        validation_fraction=0.15,
-        n_iter_no_change=15,
-        tol=1e-4,
-        standardize=True,
-        device="auto",
-        warm_start=False,
-        random_state=None,
-        verbose=0,
+        encoders,
+        hidden_dim,
+        latent_dim,
+        n_layers,
+        dropout,
+        input_dropout,
+        head_layers,
+        fusion,
+        n_heads,
+        beta,
+        beta_scale,
+        entropy_estimator,
+        weighting,
+        trb_weight,
+        warmup_epochs,
+        max_epochs,
+        batch_size,
+        learning_rate,
+        weight_decay,
+        early_stopping,
+        validation_fraction,
+        n_iter_no_change,
+        tol,
+        standardize,
+        device,
+        warm_start,
+        random_state,
+        verbose,
     ):
         self.modalities = modalities
         self.encoders = encoders
@@ -337,7 +338,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             random_state=rng.randint(2**31 - 1),
         )
         named = {
-            "auto": AUTO_FRACTION * self.beta_bounds_.upper,
+            "auto": self._auto_fraction * self.beta_bounds_.upper,
             "upper": self.beta_bounds_.upper,
             "lower": self.beta_bounds_.lower,
         }

@@ -57,8 +57,8 @@ class OMIBClassifier(ClassifierMixin, BaseOMIB):
         Attention heads; must divide ``latent_dim``.
     beta : {"auto", "upper", "lower"} or float, default="auto"
         Weight of the regularisation per nat of KL, summed over latent dimensions. "upper" is
-        M_u and "lower" M_l of ``beta_bounds_`` (eq. 17), "auto" a third of M_u. 0 turns the
-        regularisation off.
+        M_u and "lower" M_l of ``beta_bounds_`` (eq. 17); "auto" is M_u.
+        0 turns the regularisation off.
     beta_scale : float, default=1.0
         Multiplies ``beta``, whichever it is: the parameter to search over.
     entropy_estimator : {"gaussian", "mine"} or object with ``estimate(x, y)``, default="gaussian"
@@ -75,7 +75,7 @@ class OMIBClassifier(ClassifierMixin, BaseOMIB):
     batch_size : int, default=128
     learning_rate : float, default=5e-4
         Of AdamW.
-    weight_decay : float, default=0.3
+    weight_decay : float, default=1.0
         Of AdamW, decoupled from the gradient.
     early_stopping : bool, default=True
         Hold out a validation part and keep the epoch of its lowest task loss. Below 10 samples
@@ -147,6 +147,7 @@ class OMIBClassifier(ClassifierMixin, BaseOMIB):
     True
     """
 
+    _auto_fraction = 1.0
     _parameter_constraints: dict = {
         **BaseOMIB._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],
@@ -174,7 +175,7 @@ class OMIBClassifier(ClassifierMixin, BaseOMIB):
         max_epochs=100,
         batch_size=128,
         learning_rate=5e-4,
-        weight_decay=0.3,
+        weight_decay=1.0,
         early_stopping=True,
         validation_fraction=0.15,
         n_iter_no_change=15,

@@ -21,6 +21,6 @@ def test_example(script, tmp_path):
     if result.stderr.startswith("Skipped:"):
         pytest.skip(result.stderr.strip())
     assert result.returncode == 0, result.stderr
-    assert "test accuracy" in result.stdout
+    assert "accuracy" in result.stdout
     if script.stem == "plot_quickstart":
         assert (tmp_path / "training_curve.png").stat().st_size > 10_000

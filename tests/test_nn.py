@@ -207,13 +207,13 @@ def test_beta_zero_removes_the_gradient_of_the_kl():
     assert (without[K:] == 0).all() and (gradient(0.5)[0][K:] != 0).any()
 
 
-def test_variance_head_never_shapes_the_representation():
+def test_variance_reaches_the_representation_but_not_the_prediction():
     network, inputs = make_network(n_outputs=1, variance_head=True), make_batch()
     task = GaussianTask(1)
     output = network(inputs)
     task.variance_loss(output.prediction, output.log_variance, torch.randn(6, 1)).sum().backward()
     moved = {n for n, p in network.named_parameters() if p.grad is not None}
-    assert parts_of(moved) == {"variance_head"}
+    assert parts_of(moved) == {"variance_head", "encoders", "bottlenecks", "fusion"}
 
 
 def test_predict_agrees_with_forward():

@@ -57,8 +57,8 @@ class OMIBNetwork(nn.Module):
     head_layers : int, default=2
         Linear maps in each branch and in the head.
     variance_head : bool, default=False
-        Whether to predict the variance of the target too. Its input is detached: the variance
-        never shapes the representation.
+        Whether to predict the variance of the target too. How certain the target is, is
+        information about it: xi is trained to keep that as well.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class OMIBNetwork(nn.Module):
         return self.head(fused.xi), fused.xi, self._log_variance(fused.xi)
 
     def _log_variance(self, xi):
-        return None if self.variance_head is None else self.variance_head(xi.detach())
+        return None if self.variance_head is None else self.variance_head(xi)
 
     def forward(self, inputs):
         z = self.encode(inputs)

@@ -91,6 +91,9 @@ class GaussianTask(nn.Module):
         self.variance = self.variance.lerp(residual, 1 - self.decay).clamp_min(MIN_VARIANCE)
 
     def variance_loss(self, output, log_variance, y):
-        """-ln N(y; yhat, s^2 exp(log_variance)) per sample; trains the variance head alone."""
+        """-ln N(y; yhat, s^2 exp(log_variance)) per sample, up to terms without log_variance.
+
+        yhat carries no gradient here, or samples that are hard to predict would be given up.
+        """
         squared = (y - output.detach()).square() / self.variance
         return 0.5 * (squared * (-log_variance).exp() + log_variance).sum(1)
