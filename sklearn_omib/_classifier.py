@@ -140,7 +140,7 @@ class OMIBClassifier(ClassifierMixin, BaseOMIB):
     >>> rng = np.random.default_rng(0)
     >>> X = {"audio": rng.normal(size=(200, 5)), "video": rng.normal(size=(200, 3))}
     >>> y = np.where(X["audio"][:, 0] + X["video"][:, 0] > 0, "glad", "sad")
-    >>> clf = OMIBClassifier(max_epochs=20, random_state=0).fit(X, y)
+    >>> clf = OMIBClassifier(max_epochs=60, random_state=0).fit(X, y)
     >>> clf.predict_proba(X).shape, clf.transform(X).shape
     ((200, 2), (200, 32))
     >>> clf.score(X, y) > 0.9

@@ -107,9 +107,9 @@ def estimate_beta_bounds(
     >>> rng = np.random.default_rng(0)
     >>> X = {"audio": rng.normal(size=(500, 8)), "video": rng.normal(size=(500, 4))}
     >>> print(estimate_beta_bounds(X))
-    beta in [0.0232, 0.0232] per nat, from 500 samples
-    entropies (gaussian channel): audio 9.6, video 4.8; joint 14.4 nats
-    upper bound by noise variance: 0.012 at 0.01, 0.0232 at 0.1, 0.0804 at 1
+    beta in [0.0232, 0.0233] per nat, from 500 samples
+    entropies (gaussian channel): audio 9.6, video 4.8; joint 14.3 nats
+    upper bound by noise variance: 0.0121 at 0.01, 0.0233 at 0.1, 0.0805 at 1
     """
     if weighting not in WEIGHTINGS:
         raise ValueError(f"weighting must be one of {WEIGHTINGS}, got {weighting!r}.")
