@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-# one thread per process: the networks are small, and pytest and joblib run several processes
+# one thread per process: the networks are small, and several processes run side by side
 ENV = OMP_NUM_THREADS=1
 
 .PHONY: demo test test-slow lint defaults clean
@@ -16,7 +16,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: $(VENV)/installed
-	$(BIN)/python examples/plot_quickstart.py --save demo_output
+	$(ENV) $(BIN)/python examples/plot_quickstart.py --save demo_output
 
 test: $(VENV)/installed
 	$(ENV) $(BIN)/python -m pytest -n auto -m 'not slow'

@@ -45,7 +45,7 @@ print(search.best_estimator_[-1].beta_bounds_)
 # %%
 # What the search saw
 # -------------------
-# ``beta_scale=1`` is a third of the bound M_u. Smaller values compress less.
+# ``beta_scale=1`` is the bound M_u. Smaller values compress less.
 results = pd.DataFrame(search.cv_results_)
 results["log-loss"] = -results.mean_test_score
 curves = results.pivot(
@@ -55,7 +55,7 @@ curves = results.pivot(
 )
 print(curves.round(4))
 ax = curves.plot(marker="o", logx=True, figsize=(5, 3.4))
-ax.axvline(3, color="0.6", linestyle="--", label="bound M_u")
+ax.axvline(1, color="0.6", linestyle="--", label="bound M_u")
 ax.set(xlabel="beta_scale", ylabel="cross-validated log-loss (nats)")
 ax.legend(title="components of “worst”")
 plt.tight_layout()

@@ -17,19 +17,31 @@ from sklearn.model_selection import (
     StratifiedGroupKFold,
     StratifiedShuffleSplit,
 )
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from ._compat import HasMethods, Interval, StrOptions, _check_sample_weight, _fit_context
 from ._modalities import validate_modalities
 from ._scaling import BlockScaler
-from ._training import EarlyStopping, OMIBNet, ProgressBar, TensorData, resolve_device
+from ._training import (
+    EarlyStopping,
+    OMIBNet,
+    ProgressBar,
+    TensorData,
+    cpu_threads,
+    resolve_device,
+)
 from .information import estimate_beta_bounds
 from .nn import OMIBNetwork, OMIBObjective, seeded_initialisation
 from .nn.encoders import ENCODERS, default_encoder
 from .nn.fusion import FUSIONS
 
 MIN_SAMPLES_TO_SPLIT = 10  # below it no rows are held out
+# what the weights of a network depend on: a warm start cannot change it
+STRUCTURE = (
+    "modalities", "encoders", "hidden_dim", "latent_dim", "n_layers", "head_layers", "fusion",
+    "n_heads", "standardize",
+)  # fmt: skip
 
 
 class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta):
@@ -62,6 +74,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         "tol": [Interval(Real, 0, None, closed="left")],
         "standardize": ["boolean"],
         "device": [str, torch.device],
+        "n_threads": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -99,6 +112,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         tol,
         standardize,
         device,
+        n_threads,
         warm_start,
         random_state,
         verbose,
@@ -129,6 +143,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         self.tol = tol
         self.standardize = standardize
         self.device = device
+        self.n_threads = n_threads
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -186,7 +201,9 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         train, valid = self._validation_split(
             len(target), self._stratification(target), groups, rng
         )
-        if not resume:
+        if resume:
+            self._update_settings()
+        else:
             self._initialise(X[train], rng)
         data = tuple(
             None if rows is None else self._tensor_data(X[rows], target[rows], weight[rows])
@@ -219,13 +236,15 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             )
         X = validate_modalities(self, X, reset=reset, modalities=self.modalities)
         check_consistent_length(X, y, groups)
+        groups = None if groups is None else column_or_1d(groups)
+        y = y.toarray() if sparse.issparse(y) else y
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         kept = np.flatnonzero(weight)
         if len(kept) < len(weight):
             if len(kept) < 2:
                 raise ValueError("sample_weight leaves fewer than two samples of positive weight.")
             X, y, weight = X[kept], _rows(y, kept), weight[kept]
-            groups = None if groups is None else _rows(groups, kept)
+            groups = None if groups is None else groups[kept]
         target = self._encode_target(y, reset)
         by_target = self._target_weight(y)
         weight = weight if by_target is None else weight * by_target
@@ -237,8 +256,14 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             return np.arange(n_samples), None
         seed = rng.randint(2**31 - 1)
         share = {"test_size": self.validation_fraction, "random_state": seed}
+        n_groups = n_samples if groups is None else len(np.unique(groups))
+        if n_groups < 2:
+            raise ValueError(
+                "groups has one group only, which leaves none for validation; give no groups, or "
+                "early_stopping=False."
+            )
         if groups is not None and labels is not None:
-            n_splits = max(round(1 / self.validation_fraction), 2)
+            n_splits = min(max(round(1 / self.validation_fraction), 2), n_groups)
             splitter = StratifiedGroupKFold(n_splits, shuffle=True, random_state=seed)
         elif groups is not None:
             splitter = GroupShuffleSplit(1, **share)
@@ -256,22 +281,28 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
 
     def _initialise(self, X, rng):
         """Everything that is learned before training: scale, bound on beta, initial weights."""
-        self._device = resolve_device(self.device)
+        device = resolve_device(self.device)
         encoders = self._resolve_encoders(X)
         self._sparse = frozenset(
             name for name, block in X.items()
             if sparse.issparse(block) and encoders[name] == "sparse"
         )  # fmt: skip
         self._scaler = BlockScaler(self.standardize).fit(self._as_trained(X))
-        self._set_beta(X, rng)
-        if self.latent_dim % self.n_heads:
+        self.beta_bounds_ = estimate_beta_bounds(
+            X,
+            weighting=self.weighting,
+            estimator=self.entropy_estimator,
+            random_state=rng.randint(2**31 - 1),
+        )
+        self._set_beta()
+        if self.fusion == "cross_attention" and self.latent_dim % self.n_heads:
             raise ValueError(
                 f"n_heads must divide latent_dim, got n_heads={self.n_heads} and "
                 f"latent_dim={self.latent_dim}."
             )
         task, n_outputs = self._make_task()
         optimizer_options = {"weight_decay": self.weight_decay}
-        if self._device.type in ("cpu", "cuda"):
+        if device.type in ("cpu", "cuda"):
             optimizer_options["fused"] = True
         self.net_ = OMIBNet(
             OMIBNetwork,
@@ -298,13 +329,33 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             **{f"optimizer__{name}": value for name, value in optimizer_options.items()},
             lr=self.learning_rate,
             batch_size=self.batch_size,
-            device=self._device,
+            device=device,
             train_split=None,
             verbose=0,
         )
         with seeded_initialisation(rng.randint(2**31 - 1)):
             self.net_.initialize()
         self._n_features_out = self.latent_dim
+        self._structure = {name: getattr(self, name) for name in STRUCTURE}
+
+    def _update_settings(self):
+        """Bring the net of a warm start up to the parameters that may have changed since."""
+        changed = [n for n, old in self._structure.items() if getattr(self, n) is not old
+                   and getattr(self, n) != old]  # fmt: skip
+        if changed:
+            raise ValueError(
+                f"warm_start goes on with the fitted network, but {changed} changed since. Set "
+                "warm_start=False to begin anew."
+            )
+        self._set_beta()
+        self.net_.set_params(
+            lr=self.learning_rate,
+            batch_size=self.batch_size,
+            optimizer__weight_decay=self.weight_decay,
+        )
+        objective = self.net_.criterion_
+        objective.beta, objective.trb_weight = self.beta_, self.trb_weight
+        objective.weighting = self.weighting
 
     def _resolve_encoders(self, X):
         """The encoder of each modality: as named, or the default of its shape."""
@@ -324,19 +375,18 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
                 resolved[name] = given.get(name, default)
             elif isinstance(given, str):
                 # one name for all: it goes to the blocks it is made for, "mlp" to plain tables
-                fits = block.ndim - 1 in ENCODERS[given].dims and given != "mlp"
-                resolved[name] = given if fits and not sparse.issparse(block) else default
+                fits = ENCODERS[given].block(block.ndim - 1, sparse.issparse(block))
+                resolved[name] = given if fits and given != "mlp" else default
             else:
                 resolved[name] = given
+        if isinstance(given, str) and given != "mlp" and given not in resolved.values():
+            raise ValueError(
+                f"encoders={given!r} reads {ENCODERS[given].meaning}, but no modality is such a "
+                f"block: samples have shapes {self.modalities_}."
+            )
         return resolved
 
-    def _set_beta(self, X, rng):
-        self.beta_bounds_ = estimate_beta_bounds(
-            X,
-            weighting=self.weighting,
-            estimator=self.entropy_estimator,
-            random_state=rng.randint(2**31 - 1),
-        )
+    def _set_beta(self):
         named = {
             "auto": self._auto_fraction * self.beta_bounds_.upper,
             "upper": self.beta_bounds_.upper,
@@ -365,13 +415,17 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         net.initialize_callbacks()
         net.seed(rng.randint(2**31 - 1))
         try:
-            if warmup_epochs:
-                net.run_phase("warm-up", data, warmup_epochs)
-                net.initialize_optimizer()  # the moments of the warm-up mislead the main phase
-            net.run_phase("main", data, max_epochs)
+            with cpu_threads(self.n_threads):
+                if warmup_epochs:
+                    net.run_phase("warm-up", data, warmup_epochs)
+                    net.initialize_optimizer()  # its moments mislead the main phase
+                net.run_phase("main", data, max_epochs)
+                self._after_training(data)
+        except BaseException:
+            del self.net_  # half-trained: not fitted
+            raise
         finally:
             net.unseed()
-        self._after_training(data)
         self.history_ = net.history_frame()
         self.modality_weights_ = dict(
             zip(self.modalities_, net.criterion_.weights.tolist(), strict=True)
@@ -387,14 +441,24 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         }  # fmt: skip
 
     def _tensor_data(self, X, target=None, weight=None):
-        return TensorData(self._scaler.transform(self._as_trained(X)), target, weight, self._device)
+        blocks = self._scaler.transform(self._as_trained(X))
+        return TensorData(blocks, target, weight, torch.device(self.net_.device))
 
     def _forward(self, X):
         """Prediction, xi and log variance for all rows, as float64 or float32 arrays."""
-        check_is_fitted(self)
+        check_is_fitted(self, "net_")
         X = validate_modalities(self, X, reset=False, modalities=self.modalities)
-        parts = zip(*self.net_.predict_batches(self._tensor_data(X)), strict=True)
-        return tuple(None if part[0] is None else torch.cat(part).cpu().numpy() for part in parts)
+        data = self._tensor_data(X)
+        with cpu_threads(self.n_threads):
+            parts = zip(*self.net_.predict_batches(data), strict=True)
+            outputs = tuple(
+                None if part[0] is None else torch.cat(part).cpu().numpy() for part in parts
+            )
+        if not all(output is None or np.isfinite(output).all() for output in outputs):
+            raise ValueError(
+                "The prediction is not finite: X holds values far outside those seen in fit."
+            )
+        return outputs
 
     def transform(self, X):
         """Return the fused representation xi.

@@ -73,6 +73,7 @@ class OMIBClassifier(ClassifierMixin, BaseOMIB):
     max_epochs : int, default=100
         Largest number of epochs of the main phase.
     batch_size : int, default=128
+        Largest number of rows per step; batches differ by at most one row.
     learning_rate : float, default=5e-4
         Of AdamW.
     weight_decay : float, default=1.0
@@ -81,6 +82,7 @@ class OMIBClassifier(ClassifierMixin, BaseOMIB):
         Hold out a validation part and keep the epoch of its lowest task loss. Below 10 samples
         nothing is held out.
     validation_fraction : float, default=0.15
+        Share of the samples held out.
     n_iter_no_change : int, default=15
         Epochs without improvement after which the main phase ends.
     tol : float, default=1e-4
@@ -92,8 +94,12 @@ class OMIBClassifier(ClassifierMixin, BaseOMIB):
         Weights of the classes; "balanced" makes them inversely proportional to their frequency.
     device : str or torch.device, default="auto"
         "auto" takes cuda, then mps, then cpu.
+    n_threads : int, default=1
+        CPU threads torch uses. One is fastest for small networks and makes results the same
+        wherever a fit runs; more pay for large encoders.
     warm_start : bool, default=False
-        Go on from the fitted network when fit is called again, with another main phase.
+        Go on from the fitted network when fit is called again, with another main phase. Training
+        parameters may change in between, the structure of the network may not.
     random_state : int, RandomState instance or None, default=None
         Seeds initial weights, validation split, shuffling, dropout and noise.
     verbose : int, default=0
@@ -121,7 +127,7 @@ class OMIBClassifier(ClassifierMixin, BaseOMIB):
     n_features_in_ : int
         Columns of all modalities together.
     feature_names_in_ : ndarray of str
-        Their names, ``"modality__column"`` where X came in blocks.
+        Their names, where all have one; ``"modality__column"`` where X came in blocks.
 
     See Also
     --------
@@ -183,6 +189,7 @@ class OMIBClassifier(ClassifierMixin, BaseOMIB):
         standardize=True,
         class_weight=None,
         device="auto",
+        n_threads=1,
         warm_start=False,
         random_state=None,
         verbose=0,
@@ -214,6 +221,7 @@ class OMIBClassifier(ClassifierMixin, BaseOMIB):
             tol=tol,
             standardize=standardize,
             device=device,
+            n_threads=n_threads,
             warm_start=warm_start,
             random_state=random_state,
             verbose=verbose,
@@ -247,12 +255,15 @@ class OMIBClassifier(ClassifierMixin, BaseOMIB):
         if not hasattr(self, "net_"):
             if classes is None and not type_of_target(y).startswith("multilabel"):
                 raise ValueError("classes must be passed on the first call to partial_fit.")
-            self._known_classes = classes
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(
                 f"classes={classes!r} differ from those of the first call, {self.classes_!r}."
             )
-        return self._partial_fit(X, y, sample_weight)
+        self._known_classes = classes
+        try:
+            return self._partial_fit(X, y, sample_weight)
+        finally:
+            self._known_classes = None
 
     def _encode_target(self, y, reset):
         if sparse.issparse(y):
@@ -276,7 +287,7 @@ class OMIBClassifier(ClassifierMixin, BaseOMIB):
         return self._label_encoder.transform(y).astype(np.int64)
 
     def _learn_classes(self, y):
-        known, self._known_classes = getattr(self, "_known_classes", None), None
+        known = getattr(self, "_known_classes", None)
         if self._multilabel:
             if y.min() == y.max():
                 raise ValueError(f"All labels of y are {y.min()}; there is nothing to learn.")
@@ -297,7 +308,17 @@ class OMIBClassifier(ClassifierMixin, BaseOMIB):
     def _target_weight(self, y):
         if self.class_weight is None:
             return None
-        return compute_sample_weight(self.class_weight, y)
+        if self._multilabel and isinstance(self.class_weight, dict):
+            raise ValueError(
+                "class_weight must be None or 'balanced' for a multilabel target; weigh samples "
+                "by sample_weight instead."
+            )
+        weight = compute_sample_weight(self.class_weight, y)
+        if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
+            raise ValueError(
+                f"class_weight={self.class_weight!r} must be finite, not negative and not all 0."
+            )
+        return weight
 
     def _stratification(self, target):
         return None if self._multilabel else target
@@ -318,7 +339,16 @@ class OMIBClassifier(ClassifierMixin, BaseOMIB):
         return special.expit(scores) if self._multilabel else special.softmax(scores, axis=1)
 
     def predict_log_proba(self, X):
-        """Logarithm of :meth:`predict_proba`."""
+        """Logarithm of :meth:`predict_proba`.
+
+        Parameters
+        ----------
+        X : as in fit
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
         scores = self._forward(X)[0].astype(np.float64)
         return (
             special.log_expit(scores) if self._multilabel else special.log_softmax(scores, axis=1)

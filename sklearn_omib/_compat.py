@@ -7,7 +7,12 @@ from sklearn.base import _fit_context
 from sklearn.utils._indexing import _get_column_indices
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition
-from sklearn.utils.validation import _check_feature_names, _check_n_features, _check_sample_weight
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_feature_names_in,
+    _check_n_features,
+    _check_sample_weight,
+)
 
 __all__ = [
     "HasMethods",
@@ -15,6 +20,7 @@ __all__ = [
     "StrOptions",
     "_BaseComposition",
     "_check_feature_names",
+    "_check_feature_names_in",
     "_check_n_features",
     "_check_sample_weight",
     "_fit_context",

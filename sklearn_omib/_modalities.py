@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import contextmanager
 from math import prod
 from numbers import Integral
 
@@ -52,8 +53,9 @@ class ModalityDict:
     Notes
     -----
     As in a DataFrame, ``len(X)`` is the number of samples while iteration and ``in`` go over
-    names. ``X["audio"]`` is a block; ``X[rows]`` a ModalityDict of those rows; ``X[rows, cols]``
-    and ``numpy.asarray(X)`` the flattened blocks side by side.
+    names. ``X["audio"]`` is a block and ``X[["audio", "image"]]`` some of them; ``X[rows]`` is a
+    ModalityDict of those rows; ``X[rows, cols]`` and ``numpy.asarray(X)`` are the flattened blocks
+    side by side.
 
     Examples
     --------
@@ -84,6 +86,8 @@ class ModalityDict:
         if len(set(lengths.values())) > 1:
             counts = ", ".join(f"{name!r}: {n}" for name, n in lengths.items())
             raise ValueError(f"All modalities must have the same number of samples, got {counts}.")
+        _check_aligned({name: block.index for name, block in blocks.items()
+                        if isinstance(block, pd.DataFrame)})  # fmt: skip
         self._blocks = blocks
 
     # -- what a dict offers ---------------------------------------------------------------
@@ -164,6 +168,8 @@ class ModalityDict:
             return np.asarray(self[rows])[..., columns]
         if isinstance(key, Integral):
             return np.asarray(self[[key]])[0]
+        if isinstance(key, list) and key and isinstance(key[0], str):
+            return self.select(key)
         if not isinstance(key, slice):
             key = np.asarray(key)
             key = key.astype(int) if key.size == 0 else key
@@ -197,6 +203,9 @@ def _iter_blocks(modalities):
     if isinstance(modalities, (Mapping, ModalityDict)):
         yield from modalities.items()
     elif _is_mudata(modalities):
+        _check_aligned({name: pd.Index(annotated.obs_names)
+                        for name, annotated in modalities.mod.items()
+                        if hasattr(annotated, "obs_names")})  # fmt: skip
         for name, annotated in modalities.mod.items():
             yield name, annotated.X
     elif isinstance(modalities, (list, tuple)):
@@ -213,6 +222,28 @@ def _iter_blocks(modalities):
 def _is_mudata(X):
     """Whether X has what is used of MuData: a mapping ``mod`` of AnnData, matrices in ``X``."""
     return isinstance(getattr(X, "mod", None), Mapping)
+
+
+def _check_aligned(indices):
+    """Raise where two modalities name the same samples in another order."""
+    items = list(indices.items())
+    for name, index in items[1:]:
+        first_name, first = items[0]
+        if len(index) == len(first) and not index.equals(first) and set(index) == set(first):
+            raise ValueError(
+                f"Modalities {first_name!r} and {name!r} have the same samples in another order, "
+                "by their index. Reindex one of them, or drop the index."
+            )
+
+
+@contextmanager
+def naming_modality(name):
+    """Put the name of the modality before the message of an error."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"Modality {name!r}: {error}") from error
 
 
 def _as_block(name, block):
@@ -296,6 +327,19 @@ def split_columns(X, modalities):
     if len(X.shape) != 2:
         raise ValueError(f"Expected a 2-D table to split into modalities, got shape {X.shape}.")
     blocks = {}
+    for name, (columns, shape) in resolve_columns(X, modalities).items():
+        if columns == list(range(columns[0], columns[-1] + 1)):
+            columns = slice(columns[0], columns[-1] + 1)  # a view, not a copy
+        block = X.iloc[:, columns] if hasattr(X, "iloc") else X[:, columns]
+        if shape != tuple(block.shape[1:]):
+            block = flatten_block(block).reshape(X.shape[0], *shape)
+        blocks[name] = block
+    return ModalityDict(blocks)
+
+
+def resolve_columns(X, modalities):
+    """``{name: (positions, shape of a sample)}`` of a column specification for the table X."""
+    resolved = {}
     for name, columns in modalities.items():
         shape = None
         if isinstance(columns, tuple) and len(columns) == 2 and isinstance(columns[1], tuple):
@@ -308,18 +352,19 @@ def split_columns(X, modalities):
             raise ValueError(f"Columns of modality {name!r}: {error}") from error
         if len(index) == 0:
             raise ValueError(f"Modality {name!r} has no columns: {columns!r} selects none.")
-        if isinstance(columns, slice) and not hasattr(X, "iloc"):
-            index = slice(index[0], index[-1] + 1, columns.step)  # keeps a view
-        block = X.iloc[:, index] if hasattr(X, "iloc") else X[:, index]
-        if shape is not None and tuple(shape) != tuple(block.shape[1:]):
-            if prod(shape) != block.shape[1]:
-                raise ValueError(
-                    f"Modality {name!r} has {block.shape[1]} columns, which cannot take the shape "
-                    f"{shape}."
-                )
-            block = flatten_block(block).reshape(len(X), *shape)
-        blocks[name] = block
-    return ModalityDict(blocks)
+        stop = columns.stop if isinstance(columns, slice) else None
+        if isinstance(stop, Integral) and stop > X.shape[1]:
+            raise ValueError(
+                f"Columns of modality {name!r}: {columns!r} goes beyond the {X.shape[1]} columns "
+                "of the table."
+            )
+        shape = (len(index),) if shape is None else shape
+        if prod(shape) != len(index):
+            raise ValueError(
+                f"Modality {name!r} has {len(index)} columns, which cannot take the shape {shape}."
+            )
+        resolved[name] = list(index), shape
+    return resolved
 
 
 def check_modalities(X, modalities=None):
@@ -377,9 +422,18 @@ def validate_modalities(estimator, X, *, reset, modalities=None, check_values=Tr
         return _validate_table(estimator, X, reset, modalities, check_values)
     X = check_modalities(X)
     if reset:
+        if modalities is not None and set(modalities) != set(X):
+            raise ValueError(
+                f"`modalities` names {list(modalities)}, but X comes in blocks {list(X)}. Leave "
+                "`modalities` out where X has modalities already."
+            )
         estimator.modalities_ = X.sample_shapes
         estimator.n_features_in_ = X.shape[1]
-        estimator.feature_names_in_ = X.feature_names
+        estimator._column_names = X.feature_names
+        if all(isinstance(block, pd.DataFrame) for block in X.values()):
+            estimator.feature_names_in_ = X.feature_names
+        elif hasattr(estimator, "feature_names_in_"):
+            del estimator.feature_names_in_
     else:
         X = _match(estimator, X)
     return _check_blocks(estimator, X, reset) if check_values else _check_not_empty(X)
@@ -398,6 +452,8 @@ def _validate_table(estimator, X, reset, modalities, check_values):
                 f"with samples of shape {estimator.modalities_} and expects these, or their "
                 f"{estimator.n_features_in_} columns side by side."
             )
+        if hasattr(X, "columns") and all(isinstance(column, str) for column in X.columns):
+            _compare_names(estimator, list(X.columns), list(estimator._column_names))
         modalities = column_layout(estimator.modalities_)
     elif modalities is None and check_values:
         X = validate_data(
@@ -432,20 +488,38 @@ def _match(estimator, X):
                 f"Modality {name!r} has samples of shape {shape}, but "
                 f"{type(estimator).__name__} was fitted on shape {expected[name]}."
             )
-    return X.select(list(expected))
+    X = X.select(list(expected))
+    named = np.concatenate([
+        np.full(prod(shape), isinstance(X[name], pd.DataFrame)) for name, shape in expected.items()
+    ])  # fmt: skip
+    seen = getattr(estimator, "_column_names", X.feature_names)
+    _compare_names(estimator, X.feature_names[named], seen[named])
+    return X
+
+
+def _compare_names(estimator, received, expected):
+    """Raise where columns that have names bear others than in fit."""
+    for got, known in zip(received, expected, strict=True):
+        unnamed = known.rpartition("__")[2]
+        if got != known and not (unnamed[:1] == "x" and unnamed[1:].isdigit()):
+            raise ValueError(
+                f"Column names differ from those {type(estimator).__name__} was fitted on: got "
+                f"{got!r} in the place of {known!r}. Names and their order must be the same."
+            )
 
 
 def _check_blocks(estimator, X, reset):
     """Numeric, finite and non-empty blocks, or an error that names the modality."""
     blocks = {}
     for name, block in X.items():
-        try:
-            blocks[name] = check_array(
+        with naming_modality(name):
+            block = check_array(
                 block, accept_sparse="csr", allow_nd=True, estimator=estimator,
                 ensure_min_samples=2 if reset else 1,
             )  # fmt: skip
-        except (ValueError, TypeError) as error:
-            raise type(error)(f"Modality {name!r}: {error}") from error
+            if block.dtype.kind not in "fiub":
+                raise ValueError(f"dtype {block.dtype} is not numeric.")
+            blocks[name] = block
     return ModalityDict(blocks)
 
 

@@ -72,6 +72,7 @@ class OMIBRegressor(RegressorMixin, BaseOMIB):
     max_epochs : int, default=100
         Largest number of epochs of the main phase.
     batch_size : int, default=128
+        Largest number of rows per step; batches differ by at most one row.
     learning_rate : float, default=5e-4
         Of AdamW.
     weight_decay : float, default=0.3
@@ -80,6 +81,7 @@ class OMIBRegressor(RegressorMixin, BaseOMIB):
         Hold out a validation part and keep the epoch of its lowest task loss. Below 10 samples
         nothing is held out.
     validation_fraction : float, default=0.15
+        Share of the samples held out.
     n_iter_no_change : int, default=15
         Epochs without improvement after which the main phase ends.
     tol : float, default=1e-4
@@ -89,8 +91,12 @@ class OMIBRegressor(RegressorMixin, BaseOMIB):
         sparse blocks are divided by one number. False only converts to float32.
     device : str or torch.device, default="auto"
         "auto" takes cuda, then mps, then cpu.
+    n_threads : int, default=1
+        CPU threads torch uses. One is fastest for small networks and makes results the same
+        wherever a fit runs; more pay for large encoders.
     warm_start : bool, default=False
-        Go on from the fitted network when fit is called again, with another main phase.
+        Go on from the fitted network when fit is called again, with another main phase. Training
+        parameters may change in between, the structure of the network may not.
     random_state : int, RandomState instance or None, default=None
         Seeds initial weights, validation split, shuffling, dropout and noise.
     verbose : int, default=0
@@ -116,7 +122,7 @@ class OMIBRegressor(RegressorMixin, BaseOMIB):
     n_features_in_ : int
         Columns of all modalities together.
     feature_names_in_ : ndarray of str
-        Their names, ``"modality__column"`` where X came in blocks.
+        Their names, where all have one; ``"modality__column"`` where X came in blocks.
 
     See Also
     --------
@@ -174,6 +180,7 @@ class OMIBRegressor(RegressorMixin, BaseOMIB):
         tol=1e-4,
         standardize=True,
         device="auto",
+        n_threads=1,
         warm_start=False,
         random_state=None,
         verbose=0,
@@ -205,6 +212,7 @@ class OMIBRegressor(RegressorMixin, BaseOMIB):
             tol=tol,
             standardize=standardize,
             device=device,
+            n_threads=n_threads,
             warm_start=warm_start,
             random_state=random_state,
             verbose=verbose,
@@ -239,7 +247,9 @@ class OMIBRegressor(RegressorMixin, BaseOMIB):
             if len(constant):
                 where = "" if y.ndim == 1 else f" in outputs {constant.tolist()}"
                 raise ValueError(f"y is constant{where}; there is nothing to learn.")
-            self._target_scaler = StandardScaler().fit(columns)
+            self._target_scaler = StandardScaler().set_output(transform="default").fit(columns)
+            if not (np.isfinite(self._target_scaler.var_) & (self._target_scaler.var_ > 0)).all():
+                raise ValueError("y is too small or too large to standardise; change its units.")
             self._one_output = y.ndim == 1
         elif columns.shape[1] != self._target_scaler.n_features_in_ or (
             self._one_output != (y.ndim == 1)

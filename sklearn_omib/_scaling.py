@@ -23,17 +23,29 @@ class BlockScaler:
         self.standardize = standardize
 
     def fit(self, X):
-        """Learn the scale of each block of a ModalityDict."""
+        """Learn the scale of each block, a dict of arrays.
+
+        Raises
+        ------
+        ValueError
+            If the variance of a column is not finite.
+        """
         self.scalers_ = {}
         if self.standardize:
-            self.scalers_ = {name: self._fit_block(block) for name, block in X.items()}
+            self.scalers_ = {name: self._fit_block(name, block) for name, block in X.items()}
         return self
 
-    def _fit_block(self, block):
+    def _fit_block(self, name, block):
         if sparse.issparse(block):
             mean_square = block.astype(np.float64).multiply(block).mean()
             return float(np.sqrt(mean_square)) or 1.0
-        return StandardScaler().fit(_channels_last(np.asarray(block, dtype=np.float64)))
+        # "default": a global transform_output would make frames of it
+        scaler = StandardScaler().set_output(transform="default")
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaler.fit(_channels_last(np.asarray(block, dtype=np.float64)))
+        if not np.isfinite(scaler.var_).all():
+            raise ValueError(f"Modality {name!r} holds values too large to standardise.")
+        return scaler
 
     def transform(self, X):
         """Return ``{name: float32 array or CSR matrix}``.
@@ -60,7 +72,7 @@ class BlockScaler:
     @staticmethod
     def _to_float32(name, block):
         with np.errstate(over="ignore"):
-            block = block.astype(np.float32, copy=False)
+            block = block.astype(np.float32)  # a copy: encoders may work in place
         if not np.isfinite(block.data if sparse.issparse(block) else block).all():
             raise ValueError(f"Modality {name!r} holds values too large for float32.")
         return block

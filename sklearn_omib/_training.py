@@ -7,7 +7,8 @@ loop and callbacks are skorch's, and the few hooks overridden here say why.
 from __future__ import annotations
 
 import copy
-from contextlib import suppress
+import threading
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 
 import numpy as np
@@ -27,7 +28,7 @@ MIN_PREDICT_ROWS = 16
 MAX_GRAD_NORM = 5.0
 
 
-# -- devices --------------------------------------------------------------------------------------
+# -- devices and threads --------------------------------------------------------------------------
 def resolve_device(device):
     """Turn "auto" into the best device there is: cuda, then mps, then cpu.
 
@@ -56,6 +57,33 @@ def resolve_device(device):
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device={str(device)!r} cannot be used: {error}") from error
     return device
+
+
+_THREADS_LOCK = threading.Lock()
+_threads_users = 0
+_threads_before = 1
+
+
+@contextmanager
+def cpu_threads(n_threads):
+    """Let torch use a fixed number of CPU threads, and give it back what it had.
+
+    How many threads share a sum changes its last digits, so a fixed number makes a fit the same
+    in the main process, in joblib's workers and in its threads.
+    """
+    global _threads_users, _threads_before
+    with _THREADS_LOCK:
+        if _threads_users == 0:
+            _threads_before = torch.get_num_threads()
+        _threads_users += 1
+        torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        with _THREADS_LOCK:
+            _threads_users -= 1
+            if _threads_users == 0:
+                torch.set_num_threads(_threads_before)
 
 
 # -- data -----------------------------------------------------------------------------------------
@@ -217,20 +245,24 @@ class OMIBNet(NeuralNet):
 
     def _record(self, prefix, means):
         names = self.module_.names
-        columns = [f"{prefix}_loss", f"{prefix}_task_loss"]
+        columns = [f"{prefix}_loss", f"{prefix}_task_loss", f"{prefix}_variance_loss"]
         for term in ("branch_loss", "kl", "divergence"):
             columns += [f"{prefix}_{term}_{name}" for name in names]
         for column, value in zip(columns, means, strict=True):
-            self.history.record(column, value)
+            if self.module_.variance_head is not None or "variance" not in column:
+                self.history.record(column, value)
         if prefix == "train":
             self.history.record("phase", self.phase)
             for name, weight in zip(names, self.criterion_.weights.tolist(), strict=True):
                 self.history.record(f"weight_{name}", weight)
-            if not np.isfinite(means[0]):
-                raise ValueError(
-                    f"Training diverged: the loss is {means[0]} in epoch {len(self.history)} "
-                    f"({self.phase}). Lower learning_rate, or check the scale of inputs and target."
-                )
+        if not np.isfinite(means[0]):
+            self._raise_diverged(f"the loss is {means[0]}")
+
+    def _raise_diverged(self, what):
+        raise ValueError(
+            f"Training diverged: {what} in epoch {len(self.history)} ({self.phase}). Lower "
+            "learning_rate, or check the scale of inputs and target."
+        )
 
     def run_phase(self, phase, data, epochs):
         """Train for a number of epochs, or until a callback stops.
@@ -246,6 +278,8 @@ class OMIBNet(NeuralNet):
         with suppress(StopTraining):
             self.fit_loop(data, epochs=epochs)
         self.notify("on_train_end", X=data, y=None)
+        if not all(parameter.isfinite().all() for parameter in self.module_.parameters()):
+            self._raise_diverged("weights are not finite")
         return self
 
     def predict_batches(self, data):

@@ -1,6 +1,5 @@
 """Transformers from tables to modalities, within modalities, and back to tables."""
 
-from contextlib import contextmanager
 from numbers import Integral, Real
 
 import numpy as np
@@ -10,13 +9,21 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from ._compat import HasMethods, Interval, _BaseComposition, _fit_context
+from ._compat import (
+    HasMethods,
+    Interval,
+    _BaseComposition,
+    _check_feature_names_in,
+    _fit_context,
+)
 from ._modalities import (
     SINGLE_MODALITY,
     ModalityDict,
     block_feature_names,
     flatten_block,
     holds_modalities,
+    naming_modality,
+    resolve_columns,
     split_columns,
     validate_modalities,
 )
@@ -224,20 +231,11 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         return tags
 
 
-@contextmanager
-def _naming(name):
-    """Put the name of the modality before the message of an error."""
-    try:
-        yield
-    except (ValueError, TypeError) as error:
-        raise type(error)(f"Modality {name!r}: {error}") from error
-
-
 def _fit_transform_one(name, transformer, block, y):
     if isinstance(transformer, str):
         return transformer, _transform_one(name, transformer, block)
     transformer = clone(transformer)
-    with _naming(name):
+    with naming_modality(name):
         if hasattr(transformer, "fit_transform"):
             return transformer, transformer.fit_transform(block, y)
         return transformer, transformer.fit(block, y).transform(block)
@@ -246,7 +244,7 @@ def _fit_transform_one(name, transformer, block, y):
 def _transform_one(name, transformer, block):
     if isinstance(transformer, str):
         return block if transformer == "passthrough" else None
-    with _naming(name):
+    with naming_modality(name):
         return transformer.transform(block)
 
 
@@ -267,8 +265,8 @@ class ModalitySplitter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=No
 
     Attributes
     ----------
-    columns_ : dict of str to columns
-        What was selected in fit, by name of modality.
+    columns_ : dict of str to (positions, shape)
+        Columns selected in fit and the shape of one sample, by name of modality.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Where X has names that are all strings.
@@ -318,8 +316,7 @@ class ModalitySplitter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=No
         self : object
         """
         table = self._table(X, reset=True)
-        self.columns_ = dict(self.modalities or self._columns_by_name(table))
-        split_columns(table[:0] if not hasattr(table, "iloc") else table.iloc[:0], self.columns_)
+        self.columns_ = resolve_columns(table, self.modalities or self._columns_by_name(table))
         return self
 
     def transform(self, X):
@@ -448,16 +445,17 @@ class ModalityConcatenator(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        input_features : ignored
+        input_features : array-like of str, default=None
+            Names to give instead, where X came without names.
 
         Returns
         -------
         ndarray of str
         """
         check_is_fitted(self, "modalities_")
-        if hasattr(self, "feature_names_in_"):
-            return self.feature_names_in_
-        return np.asarray([f"x{i}" for i in range(self.n_features_in_)], dtype=object)
+        if input_features is None and not hasattr(self, "feature_names_in_"):
+            input_features = getattr(self, "_column_names", None)
+        return _check_feature_names_in(self, input_features)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

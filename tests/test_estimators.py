@@ -7,10 +7,13 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.datasets import make_multilabel_classification
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import f1_score
+from sklearn.pipeline import make_pipeline
 
 from sklearn_omib import ModalityDict, OMIBClassifier, OMIBRegressor
+from sklearn_omib.preprocessing import ModalityConcatenator, ModalityTransformer
 
 
 def quick(kind=OMIBClassifier, **parameters):
@@ -189,7 +192,6 @@ def test_weighting_and_estimator_of_entropy_reach_the_objective(tables):
 
 
 # -- one modality, beta to 0: a plain predictor ---------------------------------------------------
-@pytest.mark.slow
 def test_limit_of_one_modality_is_logistic_regression():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(6000, 8))
@@ -201,7 +203,6 @@ def test_limit_of_one_modality_is_logistic_regression():
     assert abs(clf.score(X[test], y[test]) - reference.score(X[test], y[test])) < 0.01
 
 
-@pytest.mark.slow
 def test_limit_of_one_modality_is_ridge_regression():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(6000, 8))
@@ -210,6 +211,14 @@ def test_limit_of_one_modality_is_ridge_regression():
     reg = OMIBRegressor(beta=1e-6, random_state=0).fit(X[train], y[train])
     reference = Ridge().fit(X[train], y[train])
     assert abs(reg.score(X[test], y[test]) - reference.score(X[test], y[test])) < 0.01
+
+
+def test_standard_deviation_stays_bounded_away_from_the_data(tables):
+    X, _, score = tables
+    reg = quick(OMIBRegressor).fit(X, score)
+    _, near = reg.predict(X, return_std=True)
+    _, far = reg.predict({"a": 100 * X["a"], "b": X["b"]}, return_std=True)
+    assert far.max() / near.min() < np.exp(3.01) and near.max() / far.min() < np.exp(3.01)
 
 
 # -- encoders -------------------------------------------------------------------------------------
@@ -228,6 +237,38 @@ def test_one_name_goes_to_the_blocks_it_reads(mixed):
     clf = quick(max_epochs=1, encoders="gru").fit(X, y)
     kinds = [type(encoder).__name__ for encoder in clf.net_.module_.encoders]
     assert kinds == ["MLPEncoder", "MLPEncoder", "SparseEncoder", "GRUEncoder", "Conv2dEncoder"]
+
+
+def test_torch_dropout_of_a_given_module_follows_the_seed(tables):
+    X, y, _ = tables
+    module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(0.5))
+    first, second = (
+        quick(max_epochs=3, encoders={"a": module}).fit(X, y).predict_proba(X) for _ in range(2)
+    )
+    np.testing.assert_array_equal(first, second)
+    assert type(module[1]) is torch.nn.Dropout
+
+
+def test_global_transform_output_changes_only_the_output_of_transform(tables):
+    import sklearn
+
+    X, y, score = tables
+    expected = quick(max_epochs=2).fit(X, y).predict_proba(X)
+    expected_regression = quick(OMIBRegressor, max_epochs=2).fit(X, score).predict(X)
+    with sklearn.config_context(transform_output="pandas"):
+        clf = quick(max_epochs=2).fit(X, y)
+        np.testing.assert_array_equal(clf.predict_proba(X), expected)
+        assert isinstance(clf.transform(X), pd.DataFrame)
+        reg = quick(OMIBRegressor, max_epochs=2).fit(X, score)
+        np.testing.assert_array_equal(reg.predict(X), expected_regression)
+
+
+def test_names_of_features_come_through_a_pipeline(tables):
+    X, y, _ = tables
+    pipe = make_pipeline(ModalityTransformer({"a": PCA(2)}), quick(max_epochs=1)).fit(X, y)
+    assert pipe.get_feature_names_out()[0] == "omibclassifier0"
+    table = make_pipeline(ModalityTransformer({"a": PCA(2)}), ModalityConcatenator()).fit(X)
+    assert list(table.get_feature_names_out()[:3]) == ["a__pca0", "a__pca1", "b__x0"]
 
 
 def test_transform_keeps_to_set_output(tables):

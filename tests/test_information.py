@@ -89,8 +89,10 @@ def test_bad_arguments(v):
         estimate_beta_bounds({"a": v}, noise=0)
     with pytest.raises(ValueError, match="noise must be a positive variance"):
         information_capacity(v, noise=-1)
-    with pytest.raises(ValueError, match="entropy of modality 'b'"):
+    with pytest.warns(UserWarning, match="entropy of modality 'b'"):
         estimate_beta_bounds({"a": v, "b": np.ones((400, 2))})
+    with pytest.raises(ValueError, match=r"joint entropy.*They are \['b'\]"):
+        estimate_beta_bounds({"b": np.ones((400, 2))})
     with pytest.raises(ValueError, match="same number of samples, at least 10; got 400, 5"):
         MINE().estimate(v, v[:5])
 
@@ -125,6 +127,15 @@ def test_mine_on_independent_data_and_on_a_parabola():
     x = rng.uniform(-1, 1, size=(3000, 1))
     y = x**2 + rng.uniform(-0.1, 0.1, size=(3000, 1))
     assert MINE(random_state=0).estimate(x, y) > 0.6  # rank correlation sees nothing here
+
+
+def test_an_estimator_that_is_given_stays_as_it_is_and_follows_the_seed(v):
+    mine = MINE(n_steps=50)
+    first, second = (
+        estimate_beta_bounds({"a": v, "b": v[:, :2]}, estimator=mine, random_state=1)
+        for _ in range(2)
+    )
+    assert first.upper == second.upper and not hasattr(mine, "history_")
 
 
 def test_paper_recipe_is_a_property_of_the_loop():

@@ -5,6 +5,7 @@ import io
 import joblib
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import PCA
@@ -190,6 +191,8 @@ def test_groups_and_weights_are_routed(tables):
             error_score="raise",
         )  # fmt: skip
     assert len(scores) == 2
+    with pytest.raises(ValueError, match="groups has one group only"):  # it does arrive
+        quick().fit(X, y, groups=np.zeros(120))
 
 
 # -- same seed, same numbers ----------------------------------------------------------------------
@@ -218,13 +221,17 @@ def grid_scores(X, y, **options):
 )
 def test_results_do_not_depend_on_how_a_search_is_run(mixed, options):
     X, y, _ = mixed
-    expected = grid_scores(X, y, n_jobs=1)
-    assert grid_scores(X, y, **options) == expected
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)  # the workers of loky have one: the fit must not care
+    try:
+        expected = grid_scores(X, y, n_jobs=1)
+        assert grid_scores(X, y, **options) == expected
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_same_seed_same_predictions_whatever_torch_drew_before(mixed):
-    import torch
-
     X, y, _ = mixed
     first = quick().fit(X, y).predict_proba(X)
     torch.manual_seed(123)

@@ -57,6 +57,17 @@ def test_history_has_every_term_of_both_phases(tables):
     assert clf.modality_weights_ == {"a": 1.0, "b": pytest.approx(main.weight_b.iloc[-1])}
 
 
+def test_history_of_a_regressor_explains_its_loss(tables):
+    X, _, score = tables
+    reg = OMIBRegressor(warmup_epochs=1, max_epochs=3, random_state=0).fit(X, score)
+    main = reg.history_[reg.history_.phase == "main"]
+    for part in ("train", "valid"):
+        total = main[f"{part}_task_loss"] + main[f"{part}_variance_loss"]
+        total += reg.beta_ * sum(main[f"weight_{m}"] * main[f"{part}_kl_{m}"] for m in X)
+        total += sum(main[f"{part}_branch_loss_{m}"] for m in X)
+        np.testing.assert_allclose(main[f"{part}_loss"], total, rtol=1e-4)
+
+
 def test_the_best_epoch_is_kept(tables):
     X, y, _ = tables
     fit = {"max_epochs": 60, "n_iter_no_change": 5, "learning_rate": 0.02, "random_state": 0}
@@ -104,6 +115,14 @@ def test_warm_start_goes_on_and_a_plain_fit_begins_anew(tables):
     assert clf.history_.phase.tolist() == ["warm-up"] * 2 + ["main"] * 6 and clf.n_iter_ == 3
     later = clf.history_.train_task_loss
     assert later.iloc[-1] < later.iloc[2]
+    before = clf.beta_
+    clf.set_params(beta_scale=0.1, learning_rate=1e-9, batch_size=7).fit(X, y)
+    assert clf.beta_ == pytest.approx(0.1 * before) == clf.net_.criterion_.beta
+    last = clf.history_[clf.history_.phase == "main"].iloc[-1]
+    kl = sum(last[f"weight_{m}"] * last[f"train_kl_{m}"] for m in X)
+    branches = sum(last[f"train_branch_loss_{m}"] for m in X)
+    assert last.train_loss == pytest.approx(last.train_task_loss + clf.beta_ * kl + branches)
+    assert clf.net_.optimizer_.param_groups[0]["lr"] == 1e-9 and clf.net_.batch_size == 7
 
 
 def test_partial_fit_learns_over_chunks(tables):

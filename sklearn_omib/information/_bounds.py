@@ -1,10 +1,11 @@
 """The interval of beta that keeps all task information and nothing else (section 5.3, App. C)."""
 
+import warnings
 from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
-from scipy import sparse
+from sklearn.base import clone
 
 from .._modalities import check_modalities, flatten_block
 from ._capacity import _log_det, scatter_matrix
@@ -98,7 +99,7 @@ def estimate_beta_bounds(
     Raises
     ------
     ValueError
-        If an estimated entropy is not positive.
+        If the estimated joint entropy is not positive.
 
     Examples
     --------
@@ -129,14 +130,25 @@ def estimate_beta_bounds(
         method = "gaussian channel"
     else:
         if estimator == "mine":
-            estimator = MINE(paper=True, random_state=random_state)
+            estimator = MINE(paper=True)
+        if hasattr(estimator, "get_params"):  # the object given stays as it is
+            estimator = clone(estimator)
+            if "random_state" in estimator.get_params() and estimator.random_state is None:
+                estimator.set_params(random_state=random_state)
         entropies, joint_entropy = _from_mutual_information(X, estimator)
         method, noise = f"I(v; v) by {type(estimator).__name__}", None
+    if not joint_entropy > 0:
+        raise ValueError(
+            f"The joint entropy is estimated as {joint_entropy:.3g} nats ({method}); it must be "
+            f"positive. Are all modalities constant? They are {list(entropies)}."
+        )
     for name, value in entropies.items():
         if not value > 0:
-            raise ValueError(
-                f"The entropy of modality {name!r} is estimated as {value:.3g} nats ({method}); it "
-                "must be positive. Is the modality constant?"
+            warnings.warn(
+                f"The entropy of modality {name!r} is estimated as {value:.3g} nats ({method}). Is "
+                "the modality constant?",
+                UserWarning,
+                stacklevel=2,
             )
     return BetaBounds(
         lower=1 / (total_weight * sum(entropies.values())),
@@ -153,10 +165,7 @@ def estimate_beta_bounds(
 
 def _from_mutual_information(X, estimator):
     """Entropies as I(v; v), the joint one from pairwise mutual information."""
-    blocks = {
-        name: block.toarray() if sparse.issparse(block) else flatten_block(block)
-        for name, block in X.items()
-    }
+    blocks = {name: flatten_block(block) for name, block in X.items()}
     entropies = {name: float(estimator.estimate(block, block)) for name, block in blocks.items()}
     shared = sum(
         max(float(estimator.estimate(blocks[a], blocks[b])), 0.0)

@@ -110,7 +110,11 @@ class MINE(BaseEstimator):
             )
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         generator = torch.Generator().manual_seed(seed)
-        to_scores = StandardScaler().fit_transform if self.paper else _normal_scores
+        to_scores = (
+            StandardScaler().set_output(transform="default").fit_transform
+            if self.paper
+            else _normal_scores
+        )
         x, y = (torch.from_numpy(to_scores(v).astype(np.float32)) for v in (x, y))
         with seeded_initialisation(seed):
             critic = _Critic(x.shape[1] + y.shape[1], 128 if self.paper else self.hidden_dim)

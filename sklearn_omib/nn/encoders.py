@@ -194,14 +194,18 @@ class _Reads(NamedTuple):
     """An encoder's class and the dimensions of the samples it can read."""
 
     encoder: type
-    dims: tuple
+    dims: tuple | None  # None reads any
     sparse: bool
     meaning: str
     input_dropout: bool = False
 
+    def block(self, n_dims, is_sparse):
+        """Whether it reads blocks whose samples have so many dimensions."""
+        return self.sparse == is_sparse and (self.dims is None or n_dims in self.dims)
+
 
 ENCODERS = {
-    "mlp": _Reads(MLPEncoder, (1, 2, 3), False, "dense blocks", True),
+    "mlp": _Reads(MLPEncoder, None, False, "dense blocks", True),
     "conv1d": _Reads(Conv1dEncoder, (2,), False, "sequences (n_samples, time, channels)"),
     "gru": _Reads(GRUEncoder, (2,), False, "sequences (n_samples, time, channels)"),
     "conv2d": _Reads(Conv2dEncoder, (3,), False, "images (n_samples, channels, height, width)"),
@@ -248,7 +252,7 @@ def build_encoder(
                 "a torch module or a factory."
             )
         reads = ENCODERS[encoder]
-        if reads.sparse != is_sparse or len(sample_shape) not in reads.dims:
+        if not reads.block(len(sample_shape), is_sparse):
             kind = "a sparse block" if is_sparse else "a dense block"
             raise ValueError(
                 f"Encoder {encoder!r} reads {reads.meaning}, but modality {name!r} is {kind} with "
@@ -257,20 +261,36 @@ def build_encoder(
         options = {"input_dropout": input_dropout} if reads.input_dropout else {}
         module = reads.encoder(sample_shape, hidden_dim, n_layers, dropout, **options)
     elif isinstance(encoder, nn.Module):
-        module = copy.deepcopy(encoder)
+        module = _own_dropout(copy.deepcopy(encoder))
     elif callable(encoder):
-        module = encoder(sample_shape)
+        try:
+            module = encoder(sample_shape)
+        except Exception as error:
+            raise ValueError(
+                f"The encoder factory of modality {name!r} failed on the shape of a sample, "
+                f"{sample_shape}: {error}"
+            ) from error
         if not isinstance(module, nn.Module):
             raise ValueError(
                 f"The encoder factory of modality {name!r} must return a torch.nn.Module, got "
                 f"{type(module).__name__}."
             )
+        module = _own_dropout(module)
     else:
         raise ValueError(
             f"The encoder of modality {name!r} must be a name, a torch module or a factory, got "
             f"{type(encoder).__name__}."
         )
     return module, _output_width(name, module, sample_shape, is_sparse)
+
+
+def _own_dropout(module):
+    """Replace torch's Dropout, which draws from the process's generator, by ours."""
+    if type(module) is nn.Dropout:
+        return Dropout(module.p)
+    for child_name, child in module.named_children():
+        setattr(module, child_name, _own_dropout(child))
+    return module
 
 
 def _output_width(name, module, sample_shape, is_sparse):

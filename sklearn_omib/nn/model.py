@@ -11,6 +11,8 @@ from .fusion import FUSIONS
 from .layers import mlp
 from .random import standard_normal_like
 
+MAX_LOG_VARIANCE = 3.0  # a sample's standard deviation is within a factor e^1.5 of the average
+
 
 class OMIBOutput(NamedTuple):
     """What the network computes for one batch.
@@ -58,7 +60,8 @@ class OMIBNetwork(nn.Module):
         Linear maps in each branch and in the head.
     variance_head : bool, default=False
         Whether to predict the variance of the target too. How certain the target is, is
-        information about it: xi is trained to keep that as well.
+        information about it: xi is trained to keep that as well. PAPER-DIFF: the paper predicts
+        no variance.
     """
 
     def __init__(
@@ -151,7 +154,10 @@ class OMIBNetwork(nn.Module):
         return self.head(fused.xi), fused.xi, self._log_variance(fused.xi)
 
     def _log_variance(self, xi):
-        return None if self.variance_head is None else self.variance_head(xi)
+        if self.variance_head is None:
+            return None
+        # bounded, or the variance would run to 0 or infinity away from the training data
+        return MAX_LOG_VARIANCE * torch.tanh(self.variance_head(xi) / MAX_LOG_VARIANCE)
 
     def forward(self, inputs):
         z = self.encode(inputs)

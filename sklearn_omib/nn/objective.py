@@ -17,9 +17,11 @@ class ObjectiveTerms(NamedTuple):
     Attributes
     ----------
     loss : Tensor of shape ()
-        What is minimised: task + beta * sum_m w_m kl_m + trb_weight * sum_m branch_m.
+        What is minimised: task + variance + beta * sum_m w_m kl_m + trb_weight * sum_m branch_m.
     task : Tensor of shape ()
         Task loss of the fused prediction; NaN in the warm-up, which has none.
+    variance : Tensor of shape ()
+        What a predicted variance adds to the task loss; 0 without a variance head.
     branch : Tensor of shape (n_modalities,)
         Task loss of each branch, L_TRBm.
     kl : Tensor of shape (n_modalities,)
@@ -30,6 +32,7 @@ class ObjectiveTerms(NamedTuple):
 
     loss: torch.Tensor
     task: torch.Tensor
+    variance: torch.Tensor
     branch: torch.Tensor
     kl: torch.Tensor
     divergence: torch.Tensor
@@ -78,7 +81,8 @@ class OMIBObjective(nn.Module):
 
     PAPER-DIFF: the K_m behind the weights are a moving average over batches; a single batch's
     ratio is mostly noise. The weights never carry gradient, or the loss could fall by changing
-    the ratio of the K_m instead of the KL.
+    the ratio of the K_m instead of the KL. They are set once per epoch, and kept within
+    [.01, 1.99], so that a head that fits its training labels (K to 0) does not throw them about.
 
     Parameters
     ----------
@@ -122,7 +126,9 @@ class OMIBObjective(nn.Module):
         """
         branch = self._branch_losses(branches, y, weight)
         undefined = branch.new_full((len(branches),), torch.nan)
-        return ObjectiveTerms(branch.sum(), undefined[0], branch, undefined, undefined)
+        return ObjectiveTerms(
+            branch.sum(), undefined[0], undefined[0], branch, undefined, undefined
+        )
 
     def forward(self, output, y, weight):
         """Objective of the main phase.
@@ -140,10 +146,12 @@ class OMIBObjective(nn.Module):
         task = (weight * self.task(output.prediction, y)).mean()
         branch = self._branch_losses(output.branches, y, weight)
         kl = (weight[:, None] * gaussian_kl(output.mu, output.sigma)).mean(0)
-        loss = task + self.beta * (self.weights * kl).sum() + self.trb_weight * branch.sum()
+        variance = torch.zeros_like(task)
         if output.log_variance is not None:
-            variance_loss = self.task.variance_loss(output.prediction, output.log_variance, y)
-            loss = loss + (weight * variance_loss).mean()
+            added = self.task.variance_loss(output.prediction, output.log_variance, y)
+            variance = (weight * added).mean()
+        penalty = self.beta * (self.weights * kl).sum()
+        loss = task + variance + penalty + self.trb_weight * branch.sum()
         with torch.no_grad():
             divergence = torch.stack(
                 [
@@ -151,7 +159,7 @@ class OMIBObjective(nn.Module):
                     for branch_m in output.branches
                 ]
             )
-        return ObjectiveTerms(loss, task, branch, kl, divergence)
+        return ObjectiveTerms(loss, task, variance, branch, kl, divergence)
 
     def _branch_losses(self, branches, y, weight):
         return torch.stack([(weight * self.task(branch, y)).mean() for branch in branches])

@@ -21,7 +21,7 @@ def seeded_initialisation(seed):
     Layers draw theirs from the one generator a process has, so threads take turns.
     """
     with _INIT_LOCK, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed GPUs too
         yield
 
 
