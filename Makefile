@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 # one thread per process: the networks are small, and several processes run side by side
 ENV = OMP_NUM_THREADS=1
 
-.PHONY: demo test test-slow lint defaults clean
+.PHONY: demo test test-slow lint defaults docs clean
 
 # reinstalled when the metadata or the tested versions change
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -31,6 +31,10 @@ lint: $(VENV)/installed
 
 defaults: $(VENV)/installed
 	$(ENV) $(BIN)/python benchmarks/defaults.py
+
+docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(ENV) $(BIN)/python -m sphinx -b html docs docs/_build
 
 clean:
 	rm -rf $(VENV) demo_output build dist *.egg-info

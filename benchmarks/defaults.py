@@ -25,7 +25,7 @@ from sklearn_omib import ModalityDict, OMIBClassifier, OMIBRegressor
 from sklearn_omib.datasets import load_breast_cancer_blocks, load_digits_views, load_mosi
 
 RESULTS = Path(__file__).parent / "results"
-SEEDS = (0, 1)
+SEEDS = (0, 1, 2)
 N_FOLDS = 5
 REGRESSION = ("diabetes", "friedman")
 

@@ -49,7 +49,7 @@ print(f"beta used: {omib.beta_:.2g} per nat")
 
 # %%
 # Beside models on the concatenated views, and beside itself with parts taken out
-# ------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------
 # ``ModalityConcatenator`` turns the container into one table, so that any classifier is a baseline
 # in one line. The ablations are parameters.
 
