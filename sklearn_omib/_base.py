@@ -21,7 +21,6 @@ from sklearn.utils import check_consistent_length, check_random_state, column_or
 from sklearn.utils.validation import check_is_fitted
 
 from ._compat import HasMethods, Interval, StrOptions, _check_sample_weight, _fit_context
-from ._modalities import validate_modalities
 from ._scaling import BlockScaler
 from ._training import (
     EarlyStopping,
@@ -31,6 +30,7 @@ from ._training import (
     cpu_threads,
     resolve_device,
 )
+from ._validation import validate_modalities
 from .information import estimate_beta_bounds
 from .nn import OMIBNetwork, OMIBObjective, seeded_initialisation
 from .nn.encoders import ENCODERS, default_encoder
@@ -196,6 +196,8 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             if y is constant or not finite, or if training diverges.
         """
         resume = self.warm_start and hasattr(self, "net_")
+        if not resume:
+            self.__dict__.pop("net_", None)  # a fit that fails leaves no half of an older one
         rng = check_random_state(self.random_state)
         X, target, weight, groups = self._check_input(X, y, sample_weight, groups, not resume)
         train, valid = self._validation_split(

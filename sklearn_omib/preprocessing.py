@@ -25,8 +25,8 @@ from ._modalities import (
     naming_modality,
     resolve_columns,
     split_columns,
-    validate_modalities,
 )
+from ._validation import validate_modalities
 
 __all__ = ["ModalityConcatenator", "ModalitySplitter", "ModalityTransformer"]
 

@@ -33,7 +33,10 @@ def with_value(value):
         (blocks(video=sparse.csr_array(with_value(np.nan))), "Modality 'video': .*NaN"),
         (blocks(video=np.zeros((N - 1, 4))), "got .audio.: 40, .video.: 39"),
         (blocks(video=np.full((N, 2), "loud")), "Modality .video.: .*arrays of bytes/strings"),
-        (blocks(video=pd.DataFrame({"a": ["loud"] * N})), "Modality 'video': could not convert"),
+        (
+            blocks(video=pd.DataFrame({"a": ["loud"] * N})),
+            r"Modality 'video': (could not convert|dtype object is not numeric)",
+        ),
         (blocks(video=np.zeros((N, 0))), r"Modality 'video': Found array with 0 feature\(s\)"),
         (blocks(audio=np.zeros((0, 3)), video=np.zeros((0, 4))), "Modality 'audio': .*0 sample"),
         (
@@ -237,3 +240,11 @@ def test_warm_start_keeps_the_structure():
 def test_beta_that_collapses_is_warned_of():
     with pytest.warns(UserWarning, match=r"beta=2 per nat is above 1/3"):
         OMIBClassifier(beta=2.0, max_epochs=1, warmup_epochs=0).fit(blocks(), Y)
+
+
+def test_a_fit_that_fails_leaves_nothing_of_an_older_one():
+    clf = OMIBClassifier(max_epochs=1).fit(blocks(), Y)
+    with pytest.raises(ValueError, match="one class only"):
+        clf.fit(blocks(video=None), np.zeros(N))
+    with pytest.raises(NotFittedError):
+        clf.predict(blocks())
