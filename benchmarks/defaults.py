@@ -125,7 +125,8 @@ def write_table(results):
     gains = difference.groupby("variation")[["score gain", "loss gain"]].agg(["mean", "sem"])
     table.columns = [f"{data} {metric}" for metric, data in table.columns]
     gains.columns = [f"{gain} ({kind})" for gain, kind in gains.columns]
-    table = table.join(gains).loc[[name for name in VARIATIONS if name in table.index]]
+    seeds = results.groupby("variation").seed.nunique().rename("seeds")
+    table = table.join(gains).join(seeds).loc[[name for name in VARIATIONS if name in table.index]]
     text = table.round(4).to_markdown()
     (RESULTS / "defaults.md").write_text(f"{__doc__.splitlines()[0]}\n\n{text}\n")
     print(text)
