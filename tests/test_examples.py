@@ -1,6 +1,7 @@
-"""Every example runs from beginning to end."""
+"""Every example runs from beginning to end and shows what it says it shows."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,12 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("plot_*.py"))
+SHOWN = {  # a number in the output, and a floor well below what the example reaches
+    "plot_quickstart": (r"^test accuracy (\S+)", 0.95),
+    "plot_pipeline_grid_search": (r"^test accuracy (\S+)", 0.9),
+    "plot_custom_encoders": (r"^our own GRU +test accuracy (\S+)", 0.85),
+    "plot_mosi_sentiment": (r"^text \+ audio \+ video +(\S+)", 0.73),
+}
 
 
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda script: script.stem)
@@ -21,6 +28,7 @@ def test_example(script, tmp_path):
     if result.stderr.startswith("Skipped:"):
         pytest.skip(result.stderr.strip())
     assert result.returncode == 0, result.stderr
-    assert "accuracy" in result.stdout
+    pattern, floor = SHOWN[script.stem]
+    assert float(re.search(pattern, result.stdout, re.MULTILINE).group(1)) > floor
     if script.stem == "plot_quickstart":
         assert (tmp_path / "training_curve.png").stat().st_size > 10_000
