@@ -92,8 +92,8 @@ class OMIBRegressor(RegressorMixin, BaseOMIB):
     device : str or torch.device, default="auto"
         "auto" takes cuda, then mps, then cpu.
     n_threads : int, default=1
-        CPU threads torch uses. One is fastest for small networks and makes results the same
-        wherever a fit runs; more pay for large encoders.
+        CPU threads torch uses. A fixed number makes results the same wherever a fit runs; more
+        than one hardly matters for small networks and pays for large encoders.
     warm_start : bool, default=False
         Go on from the fitted network when fit is called again, with another main phase. Training
         parameters may change in between, the structure of the network may not.
