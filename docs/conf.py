@@ -1,12 +1,10 @@
 """Sphinx configuration: `make docs` builds the site into docs/_build."""
 
-import sys
 from pathlib import Path
 
-root = Path(__file__).parents[1]
-sys.path.insert(0, str(root))
+from sklearn_omib import __version__
 
-from sklearn_omib import __version__  # noqa: E402
+root = Path(__file__).parents[1]
 
 project = "sklearn-omib"
 author = "The sklearn-omib developers"

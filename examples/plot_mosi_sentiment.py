@@ -14,6 +14,7 @@ import sys
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -62,8 +63,6 @@ print(pd.Series(scores, name="test accuracy").round(3).to_string())
 # The representation
 # ------------------
 # Two principal components of xi on the test part.
-from sklearn.decomposition import PCA  # noqa: E402
-
 xi = PCA(2).fit_transform(omib.transform(mosi.X_test))
 fig, ax = plt.subplots(figsize=(4.5, 3.6), layout="constrained")
 for label, name in enumerate(("negative", "positive")):

@@ -203,14 +203,15 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         train, valid = self._validation_split(
             len(target), self._stratification(target), groups, rng
         )
+        X_train = X[train]
         if resume:
             self._update_settings()
         else:
-            self._initialise(X[train], rng)
-        data = tuple(
-            None if rows is None else self._tensor_data(X[rows], target[rows], weight[rows])
-            for rows in (train, valid)
-        )
+            self._initialise(X_train, rng)
+        held_out = None
+        if valid is not None:
+            held_out = self._tensor_data(X[valid], target[valid], weight[valid])
+        data = self._tensor_data(X_train, target[train], weight[train]), held_out
         self._chunk_rng = rng  # for a partial_fit that follows
         before = len(self.net_.history)
         self._train(data, rng, 0 if resume else self.warmup_epochs, self.max_epochs)

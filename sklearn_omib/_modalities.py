@@ -143,12 +143,7 @@ class ModalityDict:
     @property
     def feature_names(self):
         """Names of all columns, ``"modality__column"``; unnamed columns are ``x0``, ``x1``, ..."""
-        names = [
-            f"{name}__{column}"
-            for name, block in self.items()
-            for column in block_feature_names(block)
-        ]
-        return np.asarray(names, dtype=object)
+        return qualified_names({name: block_feature_names(block) for name, block in self.items()})
 
     def __len__(self):
         return next(iter(self._blocks.values())).shape[0]
@@ -269,6 +264,12 @@ def block_feature_names(block):
     if isinstance(block, pd.DataFrame):
         return [str(column) for column in block.columns]
     return [f"x{i}" for i in range(prod(block.shape[1:]))]
+
+
+def qualified_names(columns):
+    """``"modality__column"`` of all columns, from the column names of each modality."""
+    names = [f"{name}__{column}" for name, of_block in columns.items() for column in of_block]
+    return np.asarray(names, dtype=object)
 
 
 def flatten_block(block):

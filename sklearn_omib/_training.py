@@ -249,7 +249,7 @@ class OMIBNet(NeuralNet):
         for term in ("branch_loss", "kl", "divergence"):
             columns += [f"{prefix}_{term}_{name}" for name in names]
         for column, value in zip(columns, means, strict=True):
-            if self.module_.variance_head is not None or "variance" not in column:
+            if column != f"{prefix}_variance_loss" or self.module_.variance_head is not None:
                 self.history.record(column, value)
         if prefix == "train":
             self.history.record("phase", self.phase)

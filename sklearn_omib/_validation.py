@@ -12,6 +12,7 @@ from ._modalities import (
     SINGLE_MODALITY,
     ModalityDict,
     as_block,
+    block_feature_names,
     check_modalities,
     column_layout,
     holds_modalities,
@@ -52,7 +53,10 @@ def validate_modalities(estimator, X, *, reset, modalities=None, check_values=Tr
             )
         estimator.modalities_ = X.sample_shapes
         estimator.n_features_in_ = X.shape[1]
-        estimator._column_names = X.feature_names
+        estimator._block_columns = {
+            name: block_feature_names(block) if isinstance(block, pd.DataFrame) else None
+            for name, block in X.items()
+        }
         if all(isinstance(block, pd.DataFrame) for block in X.values()):
             estimator.feature_names_in_ = X.feature_names
         elif hasattr(estimator, "feature_names_in_"):
@@ -75,9 +79,10 @@ def _validate_table(estimator, X, reset, modalities, check_values):
                 f"with samples of shape {estimator.modalities_} and expects these, or their "
                 f"{estimator.n_features_in_} columns side by side."
             )
-        if hasattr(X, "columns") and all(isinstance(column, str) for column in X.columns):
-            _compare_names(estimator, list(X.columns), list(estimator._column_names))
         modalities = column_layout(estimator.modalities_)
+        if hasattr(X, "columns") and all(isinstance(column, str) for column in X.columns):
+            for name, (columns, _) in modalities.items():
+                _compare_names(estimator, name, list(X.columns[columns]), prefix=f"{name}__")
     elif modalities is None and check_values:
         X = validate_data(
             estimator, X, reset=reset, accept_sparse="csr", allow_nd=True,
@@ -91,6 +96,7 @@ def _validate_table(estimator, X, reset, modalities, check_values):
     X = check_modalities(X, modalities)
     if reset:
         estimator.modalities_ = X.sample_shapes
+        estimator._block_columns = dict.fromkeys(X)  # a table's names are feature_names_in_
     return _check_blocks(estimator, X, reset) if check_values else _check_not_empty(X)
 
 
@@ -112,22 +118,20 @@ def _match(estimator, X):
                 f"{type(estimator).__name__} was fitted on shape {expected[name]}."
             )
     X = X.select(list(expected))
-    named = np.concatenate([
-        np.full(prod(shape), isinstance(X[name], pd.DataFrame)) for name, shape in expected.items()
-    ])  # fmt: skip
-    seen = getattr(estimator, "_column_names", X.feature_names)
-    _compare_names(estimator, X.feature_names[named], seen[named])
+    for name, block in X.items():
+        if isinstance(block, pd.DataFrame):
+            _compare_names(estimator, name, block_feature_names(block))
     return X
 
 
-def _compare_names(estimator, received, expected):
-    """Raise where columns that have names bear others than in fit."""
-    for got, known in zip(received, expected, strict=True):
-        unnamed = known.rpartition("__")[2]
-        if got != known and not (unnamed[:1] == "x" and unnamed[1:].isdigit()):
+def _compare_names(estimator, name, received, prefix=""):
+    """Raise where the columns of a modality had names in fit and bear others now."""
+    for got, known in zip(received, estimator._block_columns[name] or received, strict=True):
+        if got not in (known, prefix + known):
             raise ValueError(
-                f"Column names differ from those {type(estimator).__name__} was fitted on: got "
-                f"{got!r} in the place of {known!r}. Names and their order must be the same."
+                f"Column names of modality {name!r} differ from those {type(estimator).__name__} "
+                f"was fitted on: got {got!r} in the place of {known!r}. Names and their order must "
+                "be the same."
             )
 
 
@@ -148,9 +152,9 @@ def _check_blocks(estimator, X, reset):
 
 def _check_not_empty(X):
     for name, block in X.items():
+        if np.iscomplexobj(block):
+            raise ValueError(f"Modality {name!r}: Complex data not supported.")
         for count, what in ((block.shape[0], "sample(s)"), (prod(block.shape[1:]), "feature(s)")):
-            if np.iscomplexobj(block):
-                raise ValueError(f"Modality {name!r}: Complex data not supported.")
             if count == 0:
                 raise ValueError(
                     f"Modality {name!r}: Found array with 0 {what} (shape={tuple(block.shape)}) "

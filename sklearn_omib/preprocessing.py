@@ -23,6 +23,7 @@ from ._modalities import (
     flatten_block,
     holds_modalities,
     naming_modality,
+    qualified_names,
     resolve_columns,
     split_columns,
 )
@@ -415,7 +416,8 @@ class ModalityConcatenator(TransformerMixin, BaseEstimator):
         -------
         self : object
         """
-        validate_modalities(self, X, reset=True, check_values=False)
+        X = validate_modalities(self, X, reset=True, check_values=False)
+        self._columns = {name: block_feature_names(block) for name, block in X.items()}
         return self
 
     def transform(self, X):
@@ -453,8 +455,9 @@ class ModalityConcatenator(TransformerMixin, BaseEstimator):
         ndarray of str
         """
         check_is_fitted(self, "modalities_")
-        if input_features is None and not hasattr(self, "feature_names_in_"):
-            input_features = getattr(self, "_column_names", None)
+        single_table = list(self.modalities_) == [SINGLE_MODALITY]
+        if input_features is None and not hasattr(self, "feature_names_in_") and not single_table:
+            input_features = qualified_names(self._columns)
         return _check_feature_names_in(self, input_features)
 
     def __sklearn_tags__(self):

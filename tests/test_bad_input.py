@@ -207,14 +207,18 @@ def test_names_of_columns_are_compared_at_predict():
     frame = pd.DataFrame(blocks()["audio"], columns=["pitch", "energy", "tempo"])
     clf = OMIBClassifier(max_epochs=1).fit(blocks(audio=frame), Y)
     turned = frame[["tempo", "pitch", "energy"]]
-    with pytest.raises(ValueError, match="got 'audio__tempo' in the place of 'audio__pitch'"):
+    with pytest.raises(ValueError, match=r"'audio' differ .*got 'tempo' in the place of 'pitch'"):
         clf.predict(blocks(audio=turned))
     table = pd.DataFrame(
         np.hstack([turned, blocks()["video"]]),
         columns=[f"audio__{name}" for name in turned] + [f"video__x{i}" for i in range(4)],
     )
-    with pytest.raises(ValueError, match="Column names differ"):
+    with pytest.raises(ValueError, match=r"'audio' differ .*got 'audio__tempo' in the place of"):
         clf.predict(table)
+    numbered = frame.set_axis(["x0", "x1", "x2"], axis=1)  # names like any other
+    clf_numbered = OMIBClassifier(max_epochs=1).fit(blocks(audio=numbered), Y)
+    with pytest.raises(ValueError, match="got 'x2' in the place of 'x0'"):
+        clf_numbered.predict(blocks(audio=numbered[["x2", "x1", "x0"]]))
     clf.predict(blocks())  # without names, position counts
 
 

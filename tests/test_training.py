@@ -57,6 +57,14 @@ def test_history_has_every_term_of_both_phases(tables):
     assert clf.modality_weights_ == {"a": 1.0, "b": pytest.approx(main.weight_b.iloc[-1])}
 
 
+def test_history_keeps_a_modality_whatever_its_name(tables):
+    X, y, _ = tables
+    named = {"variance": X["a"], "loss": X["b"]}
+    history = OMIBClassifier(max_epochs=1, warmup_epochs=0).fit(named, y).history_
+    assert {"train_kl_variance", "train_kl_loss"} <= set(history)
+    assert "train_variance_loss" not in history
+
+
 def test_history_of_a_regressor_explains_its_loss(tables):
     X, _, score = tables
     reg = OMIBRegressor(warmup_epochs=1, max_epochs=3, random_state=0).fit(X, score)
