@@ -21,6 +21,7 @@ from sklearn.utils import check_consistent_length, check_random_state, column_or
 from sklearn.utils.validation import check_is_fitted
 
 from ._compat import HasMethods, Interval, StrOptions, _check_sample_weight, _fit_context
+from ._optimizer import FlatAdamW
 from ._scaling import BlockScaler
 from ._training import (
     EarlyStopping,
@@ -304,9 +305,6 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
                 f"latent_dim={self.latent_dim}."
             )
         task, n_outputs = self._make_task()
-        optimizer_options = {"weight_decay": self.weight_decay}
-        if device.type in ("cpu", "cuda"):
-            optimizer_options["fused"] = True
         self.net_ = OMIBNet(
             OMIBNetwork,
             module__sample_shapes=self.modalities_,
@@ -328,8 +326,8 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             criterion__beta=self.beta_,
             criterion__weighting=self.weighting,
             criterion__trb_weight=self.trb_weight,
-            optimizer=torch.optim.AdamW,
-            **{f"optimizer__{name}": value for name, value in optimizer_options.items()},
+            optimizer=FlatAdamW,
+            optimizer__weight_decay=self.weight_decay,
             lr=self.learning_rate,
             batch_size=self.batch_size,
             device=device,

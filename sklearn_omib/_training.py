@@ -19,13 +19,13 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer
 from tqdm.auto import tqdm
 
+from ._optimizer import FlatAdamW
 from .nn import SparseBatch, set_generator
 
 PREDICT_BATCH = 4096  # rows per batch where no gradient is kept
 # Matrix products of a few rows sum in another order than those of many. Padding to this many rows
 # makes the prediction of a sample the same, to the last bit, whatever it is predicted with.
 MIN_PREDICT_ROWS = 16
-MAX_GRAD_NORM = 5.0
 
 
 # -- devices and threads --------------------------------------------------------------------------
@@ -120,10 +120,10 @@ class TensorData:
     def take(self, rows):
         """Inputs, target and weights of some rows, a slice or an index tensor."""
         inputs = {
-            name: self._sparse_batch(block, rows) if sparse.issparse(block) else block[rows]
+            name: self._sparse_batch(block, rows) if sparse.issparse(block) else _rows(block, rows)
             for name, block in self.blocks.items()
         }
-        return inputs, None if self.y is None else self.y[rows], self.weight[rows]
+        return inputs, None if self.y is None else _rows(self.y, rows), _rows(self.weight, rows)
 
     def _sparse_batch(self, block, rows):
         block = block[rows if isinstance(rows, slice) else rows.cpu().numpy()]
@@ -150,6 +150,10 @@ class TensorData:
             order = torch.randperm(self.n_samples, generator=generator).to(self.device)
         for start, stop in pairwise(edges):
             yield self.take(slice(start, stop) if order is None else order[start:stop])
+
+
+def _rows(tensor, rows):
+    return tensor[rows] if isinstance(rows, slice) else tensor.index_select(0, rows)
 
 
 class _Batches:
@@ -202,6 +206,12 @@ class OMIBNet(NeuralNet):
         set_generator(self.module_, None)
         return self
 
+    def initialize_optimizer(self, *args, **kwargs):
+        self.optimizer_ = FlatAdamW(
+            self.module_.parameters(), lr=self.lr, weight_decay=self.optimizer__weight_decay
+        )
+        return self
+
     def _terms(self, batch):
         inputs, y, weight = batch
         if self.phase == "warm-up":
@@ -213,32 +223,27 @@ class OMIBNet(NeuralNet):
         return terms
 
     def train_step(self, batch, **fit_params):
-        self._set_training(True)
-        self.optimizer_.zero_grad(set_to_none=True)
         terms = self._terms(batch)
-        terms.loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.module_.parameters(), MAX_GRAD_NORM)
-        self.optimizer_.step()
+        self.optimizer_.descend(terms.loss)
         return terms
 
     def validation_step(self, batch, **fit_params):
-        self._set_training(False)
         with torch.no_grad():
             return self._terms(batch)
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        # sums stay on the device and are read once per epoch; skorch reads the loss every batch
+        # terms stay on the device and are read once per epoch; skorch reads the loss every batch
         if iterator is None:
             return
+        self._set_training(training)
         if training and self.phase == "main" and self._main_epochs() > 0:
             self.criterion_.reweight()
-        total = torch.zeros((), device=iterator.data.device)
+        terms, sizes = [], []
         for batch in iterator:
-            terms = step_fn(batch, **fit_params)
-            total = total + len(batch[2]) * torch.cat(
-                [torch.atleast_1d(term.detach()) for term in terms]
-            )
-        self._record(prefix, (total / len(iterator.data)).tolist())
+            terms.append(step_fn(batch, **fit_params).flat())
+            sizes.append(len(batch[2]))
+        share = torch.tensor(sizes, device=terms[0].device) / len(iterator.data)
+        self._record(prefix, (share @ torch.stack(terms)).tolist())
 
     def _main_epochs(self):
         return sum(row["phase"] == "main" for row in self.history[:-1])
@@ -277,6 +282,7 @@ class OMIBNet(NeuralNet):
         self.notify("on_train_begin", X=data, y=None)
         with suppress(StopTraining):
             self.fit_loop(data, epochs=epochs)
+        self.optimizer_.detach()
         self.notify("on_train_end", X=data, y=None)
         if not all(parameter.isfinite().all() for parameter in self.module_.parameters()):
             self._raise_diverged("weights are not finite")

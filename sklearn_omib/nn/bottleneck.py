@@ -48,7 +48,7 @@ class VariationalBottleneck(nn.Module):
         self.generator = None
 
     def forward(self, z):
-        mu, s = self.heads(z).chunk(2, 1)
+        mu, s = self.heads(z).chunk(2, -1)
         sigma = F.softplus(s) + MIN_SIGMA
         if not self.training:
             return Code(mu, sigma, mu)

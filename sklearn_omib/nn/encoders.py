@@ -48,11 +48,12 @@ class MLPEncoder(nn.Module):
 
     def __init__(self, input_shape, hidden_dim, n_layers, dropout, input_dropout=0.0):
         super().__init__()
+        self.n_dims = len(input_shape)
         self.input_dropout = Dropout(input_dropout)
         self.layers = mlp(prod(input_shape), hidden_dim, hidden_dim, n_layers, dropout)
 
     def forward(self, v):
-        return self.layers(self.input_dropout(v.flatten(1)))
+        return self.layers(self.input_dropout(v.flatten(-self.n_dims)))
 
 
 class SparseLinear(nn.Module):

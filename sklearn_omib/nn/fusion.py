@@ -65,20 +65,19 @@ class CrossAttentionFusion(nn.Module):
         values : Tensor of shape (batch, n_modalities, latent_dim)
         attention : Tensor of shape (batch, n_heads, n_modalities, n_modalities)
         """
-        batch, n, k = tokens.shape
-        query, key, value = (
-            self.in_proj(tokens).view(batch, n, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
-        )
+        k = tokens.shape[-1]
+        projected = self.in_proj(tokens).unflatten(-1, (3, self.n_heads, -1))
+        query, key, value = projected.transpose(-2, -4).unbind(-3)
         scores = query @ key.transpose(-1, -2) * (k // self.n_heads) ** -0.5
         attention = scores.softmax(-1)
-        values = (attention @ value).transpose(1, 2).reshape(batch, n, k)
+        values = (attention @ value).transpose(-2, -3).flatten(-2)
         return self.out_proj(values), attention
 
     def forward(self, zeta):
-        tokens = zeta + self.embedding
+        tokens = zeta + self.embedding.unsqueeze(-3)
         values, attention = self.attend(self.norm(tokens))
         tokens = tokens + self.dropout(values)
-        return Fused(self.project(tokens.flatten(1)), tokens, attention)
+        return Fused(self.project(tokens.flatten(-2)), tokens, attention)
 
 
 class ConcatFusion(nn.Module):
@@ -92,7 +91,7 @@ class ConcatFusion(nn.Module):
         self.project = nn.Linear(n_modalities * latent_dim, latent_dim)
 
     def forward(self, zeta):
-        return Fused(self.project(zeta.flatten(1)), zeta, None)
+        return Fused(self.project(zeta.flatten(-2)), zeta, None)
 
 
 FUSIONS = {"cross_attention": CrossAttentionFusion, "concat": ConcatFusion}

@@ -131,14 +131,15 @@ class OMIBNetwork(nn.Module):
         """
         outputs = []
         for z, branch in zip(self.encode(inputs), self.branches, strict=True):
-            noise = standard_normal_like(z.new_empty(len(z), self.latent_dim), self.generator)
-            outputs.append(branch(torch.cat([z, noise], 1)))
+            like = z.new_empty(*z.shape[:-1], self.latent_dim)
+            noise = standard_normal_like(like, self.generator)
+            outputs.append(branch(torch.cat([z, noise], -1)))
         return tuple(outputs)
 
     def fuse(self, z):
         """Codes of all modalities and their fusion (eq. 6 and 7)."""
         codes = [bottleneck(z_m) for z_m, bottleneck in zip(z, self.bottlenecks, strict=True)]
-        mu, sigma, zeta = (torch.stack(parts, 1) for parts in zip(*codes, strict=True))
+        mu, sigma, zeta = (torch.stack(parts, -2) for parts in zip(*codes, strict=True))
         return mu, sigma, self.fusion(zeta)
 
     def predict(self, inputs):
@@ -163,7 +164,7 @@ class OMIBNetwork(nn.Module):
         z = self.encode(inputs)
         mu, sigma, fused = self.fuse(z)
         branches = tuple(
-            branch(torch.cat([z_m, fused.xi], 1))
+            branch(torch.cat([z_m, fused.xi], -1))
             for z_m, branch in zip(z, self.branches, strict=True)
         )
         return OMIBOutput(

@@ -14,6 +14,8 @@ WEIGHT_RANGE = (0.01, 1.99)
 class ObjectiveTerms(NamedTuple):
     """Batch means of the parts of the objective, in nats.
 
+    Stacked networks put their own dimension before the shapes given here.
+
     Attributes
     ----------
     loss : Tensor of shape ()
@@ -37,6 +39,11 @@ class ObjectiveTerms(NamedTuple):
     kl: torch.Tensor
     divergence: torch.Tensor
 
+    def flat(self):
+        """All terms end to end without gradient, of shape (3 + 3 n_modalities,)."""
+        loss, task, variance, *by_modality = self
+        return torch.cat([torch.stack([loss, task, variance], -1), *by_modality], -1).detach()
+
 
 def dynamic_weights(divergence, weighting):
     """Weights w_m of the KL terms from the divergences K_m.
@@ -53,13 +60,13 @@ def dynamic_weights(divergence, weighting):
 
     Parameters
     ----------
-    divergence : Tensor of shape (n_modalities,)
+    divergence : Tensor of shape (..., n_modalities)
         K_m >= 0.
     weighting : {"reference", "symmetric", "fixed"}
 
     Returns
     -------
-    Tensor of shape (n_modalities,)
+    Tensor of shape (..., n_modalities)
 
     Examples
     --------
@@ -67,13 +74,14 @@ def dynamic_weights(divergence, weighting):
     >>> dynamic_weights(torch.tensor([1.0, 1.0, 3.0]), "reference")
     tensor([1.0000, 1.0000, 0.2000])
     """
-    if weighting == "fixed" or len(divergence) == 1:
+    n_modalities = divergence.shape[-1]
+    if weighting == "fixed" or n_modalities == 1:
         return torch.ones_like(divergence)
     squared = divergence.square() + DIVERGENCE_EPS**2
     if weighting == "symmetric":
-        return len(divergence) * (-squared.log()).softmax(0)
-    weights = (2 * squared[0] / (squared[0] + squared)).clamp(*WEIGHT_RANGE)
-    return torch.cat([weights.new_ones(1), weights[1:]])
+        return n_modalities * (-squared.log()).softmax(-1)
+    reference = squared[..., :1]  # whose own weight comes out as 1
+    return (2 * reference / (reference + squared)).clamp(*WEIGHT_RANGE)
 
 
 class OMIBObjective(nn.Module):
@@ -89,7 +97,7 @@ class OMIBObjective(nn.Module):
     task : torch.nn.Module
         A task of :mod:`sklearn_omib.nn.tasks`.
     n_modalities : int
-    beta : float
+    beta : float or Tensor of shape (n_networks,)
         Per nat of KL, summed over dimensions.
     weighting : {"reference", "symmetric", "fixed"}
     trb_weight : float, default=1.0
@@ -124,11 +132,10 @@ class OMIBObjective(nn.Module):
         -------
         ObjectiveTerms
         """
-        branch = self._branch_losses(branches, y, weight)
-        undefined = branch.new_full((len(branches),), torch.nan)
-        return ObjectiveTerms(
-            branch.sum(), undefined[0], undefined[0], branch, undefined, undefined
-        )
+        branch = self._task_losses(torch.stack(branches, -3), y, weight)
+        undefined = torch.full_like(branch, torch.nan)
+        nothing = undefined[..., 0]
+        return ObjectiveTerms(branch.sum(-1), nothing, nothing, branch, undefined, undefined)
 
     def forward(self, output, y, weight):
         """Objective of the main phase.
@@ -143,26 +150,25 @@ class OMIBObjective(nn.Module):
         -------
         ObjectiveTerms
         """
-        task = (weight * self.task(output.prediction, y)).mean()
-        branch = self._branch_losses(output.branches, y, weight)
-        kl = (weight[:, None] * gaussian_kl(output.mu, output.sigma)).mean(0)
+        predictions = torch.stack([*output.branches, output.prediction], -3)
+        losses = self._task_losses(predictions, y, weight)
+        branch, task = losses[..., :-1], losses[..., -1]
+        kl = (weight.unsqueeze(-1) * gaussian_kl(output.mu, output.sigma)).mean(-2)
         variance = torch.zeros_like(task)
         if output.log_variance is not None:
             added = self.task.variance_loss(output.prediction, output.log_variance, y)
-            variance = (weight * added).mean()
-        penalty = self.beta * (self.weights * kl).sum()
-        loss = task + variance + penalty + self.trb_weight * branch.sum()
+            variance = (weight * added).mean(-1)
+        penalty = self.beta * (self.weights * kl).sum(-1)
+        loss = task + variance + penalty + self.trb_weight * branch.sum(-1)
         with torch.no_grad():
-            divergence = torch.stack(
-                [
-                    (weight * self.task.divergence(branch_m, output.prediction)).mean()
-                    for branch_m in output.branches
-                ]
-            )
+            apart = self.task.divergence(predictions[..., :-1, :, :], predictions[..., -1:, :, :])
+            divergence = (weight.unsqueeze(-2) * apart).mean(-1)
         return ObjectiveTerms(loss, task, variance, branch, kl, divergence)
 
-    def _branch_losses(self, branches, y, weight):
-        return torch.stack([(weight * self.task(branch, y)).mean() for branch in branches])
+    def _task_losses(self, predictions, y, weight):
+        """Mean loss of each of several predictions, (..., n_predictions, batch, n_outputs)."""
+        y = y.unsqueeze(weight.ndim - 1)
+        return (weight.unsqueeze(-2) * self.task(predictions, y)).mean(-1)
 
     @torch.no_grad()
     def update(self, output, y, weight, divergence):

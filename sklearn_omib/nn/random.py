@@ -25,6 +25,31 @@ def seeded_initialisation(seed):
         yield
 
 
+class GeneratorStack:
+    """Generators of stacked networks: network k draws from ``generators[index[k]]``.
+
+    Networks of one seed share their draws, as they would have the same ones when trained apart.
+
+    Parameters
+    ----------
+    generators : sequence of torch.Generator
+    index : Tensor of shape (n_networks,), int64
+    """
+
+    def __init__(self, generators, index):
+        self.generators, self.index = generators, index
+
+
+def _draw(draw, x, generator):
+    """``draw(tensor, generator)`` into a new tensor like x, network by network in a stack."""
+    if not isinstance(generator, GeneratorStack):
+        return draw(torch.empty_like(x), generator)
+    draws = x.new_empty(len(generator.generators), *x.shape[1:])
+    for one, own in zip(draws, generator.generators, strict=True):
+        draw(one, own)
+    return draws[generator.index]
+
+
 class Dropout(nn.Module):
     """Set entries to zero with probability p while training, and scale the rest by 1/(1 - p).
 
@@ -41,9 +66,11 @@ class Dropout(nn.Module):
     def forward(self, x):
         if not self.training or self.p == 0:
             return x
-        # uniform draws compared with p cost a fraction of bernoulli_
-        kept = torch.empty_like(x).uniform_(generator=self.generator) >= self.p
-        return x * kept * (1 / (1 - self.p))
+        return x * _draw(self._draw_mask, x, self.generator)
+
+    def _draw_mask(self, mask, generator):
+        # uniform draws compared with p cost a fraction of bernoulli_, and floats less than bools
+        return mask.uniform_(generator=generator).ge_(self.p).mul_(1 / (1 - self.p))
 
     def extra_repr(self):
         return f"p={self.p}"
@@ -51,7 +78,7 @@ class Dropout(nn.Module):
 
 def standard_normal_like(x, generator):
     """Draw N(0, I) noise of the shape, type and device of x."""
-    return torch.empty_like(x).normal_(generator=generator)
+    return _draw(lambda noise, own: noise.normal_(generator=own), x, generator)
 
 
 def set_generator(module, generator):
@@ -60,7 +87,7 @@ def set_generator(module, generator):
     Parameters
     ----------
     module : torch.nn.Module
-    generator : torch.Generator or None
+    generator : torch.Generator, GeneratorStack or None
     """
     for submodule in module.modules():
         if "generator" in submodule.__dict__:

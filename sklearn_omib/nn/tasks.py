@@ -2,6 +2,7 @@
 
 A task is what the objective needs to know of the target: how far a prediction is from it, and how
 far two predictions are apart. Both return one value per sample, so that weights can be applied.
+Predictions may have leading dimensions: several predictions of one target, or stacked networks.
 """
 
 from math import log, pi
@@ -21,35 +22,37 @@ class CategoricalTask(nn.Module):
 
         Parameters
         ----------
-        output : Tensor of shape (batch, n_classes)
+        output : Tensor of shape (..., batch, n_classes)
             Scores before the softmax.
-        y : Tensor of shape (batch,), int64
+        y : Tensor of shape (..., batch), int64
 
         Returns
         -------
-        Tensor of shape (batch,)
+        Tensor of shape (..., batch)
         """
-        return F.cross_entropy(output, y, reduction="none")
+        y = y.expand(output.shape[:-1]).unsqueeze(-1)
+        return -output.log_softmax(-1).gather(-1, y).squeeze(-1)
 
     def divergence(self, branch, fused):
         """KL of the fused prediction from the branch's, per sample."""
-        log_p, log_q = branch.log_softmax(1), fused.log_softmax(1)
-        return (log_p.exp() * (log_p - log_q)).sum(1)
+        log_p, log_q = branch.log_softmax(-1), fused.log_softmax(-1)
+        return (log_p.exp() * (log_p - log_q)).sum(-1)
 
 
 class BernoulliTask(nn.Module):
     """Sum over labels of the binary cross-entropy; K sums the Bernoulli KL over labels."""
 
     def forward(self, output, y):
-        """Return the loss of each sample; output and y have shape (batch, n_labels)."""
-        return F.binary_cross_entropy_with_logits(output, y, reduction="none").sum(1)
+        """Return the loss of each sample; output and y have shape (..., batch, n_labels)."""
+        y = y.expand_as(output)
+        return F.binary_cross_entropy_with_logits(output, y, reduction="none").sum(-1)
 
     def divergence(self, branch, fused):
         """KL of the fused prediction from the branch's, per sample."""
         p = branch.sigmoid()
         on = F.logsigmoid(branch) - F.logsigmoid(fused)
         off = F.logsigmoid(-branch) - F.logsigmoid(-fused)
-        return (p * on + (1 - p) * off).sum(1)
+        return (p * on + (1 - p) * off).sum(-1)
 
 
 class GaussianTask(nn.Module):
@@ -74,19 +77,26 @@ class GaussianTask(nn.Module):
         self.register_buffer("variance", torch.ones(n_outputs))
 
     def forward(self, output, y):
-        """Return the loss of each sample; output and y have shape (batch, n_outputs)."""
-        s2 = self.variance
-        return 0.5 * ((y - output).square() / s2 + s2.log() + log(2 * pi)).sum(1)
+        """Return the loss of each sample; output and y have shape (..., batch, n_outputs)."""
+        s2 = self._variance_for(output)
+        return 0.5 * ((y - output).square() / s2 + s2.log() + log(2 * pi)).sum(-1)
 
     def divergence(self, branch, fused):
         """KL between Gaussians of equal variance around the two predictions, per sample."""
-        return ((branch - fused).square() / (2 * self.variance)).sum(1)
+        return ((branch - fused).square() / (2 * self._variance_for(branch))).sum(-1)
+
+    def _variance_for(self, output):
+        """The variances of stacked networks, of shape (n_networks, n_outputs), lined up."""
+        *stacked, n_outputs = self.variance.shape
+        between = output.ndim - self.variance.ndim
+        return self.variance.view(*stacked, *[1] * between, n_outputs)
 
     @torch.no_grad()
     def update(self, output, y, weight):
         """Move s^2 towards the weighted mean squared residual of a batch."""
-        residual = (weight[:, None] * (y - output).square()).sum(0)
-        residual = residual / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
+        residual = (weight.unsqueeze(-1) * (y - output).square()).sum(-2)
+        tiny = torch.finfo(weight.dtype).tiny
+        residual = residual / weight.sum(-1, keepdim=True).clamp_min(tiny)
         # a new tensor: the loss of this batch still needs the old one for its gradient
         self.variance = self.variance.lerp(residual, 1 - self.decay).clamp_min(MIN_VARIANCE)
 
@@ -95,5 +105,5 @@ class GaussianTask(nn.Module):
 
         yhat carries no gradient here, or samples that are hard to predict would be given up.
         """
-        squared = (y - output.detach()).square() / self.variance
-        return 0.5 * (squared * (-log_variance).exp() + log_variance).sum(1)
+        squared = (y - output.detach()).square() / self._variance_for(output)
+        return 0.5 * (squared * (-log_variance).exp() + log_variance).sum(-1)
