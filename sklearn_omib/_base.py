@@ -199,6 +199,12 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         resume = self.warm_start and hasattr(self, "net_")
         if not resume:
             self.__dict__.pop("net_", None)  # a fit that fails leaves no half of an older one
+        data, seed = self._prepare(X, y, sample_weight, groups, resume)
+        self._train(data, seed, 0 if resume else self.warmup_epochs, self.max_epochs)
+        return self
+
+    def _prepare(self, X, y, sample_weight, groups, resume=False):
+        """All of fit before training: (train, valid) data and the seed to train with."""
         rng = check_random_state(self.random_state)
         X, target, weight, groups = self._check_input(X, y, sample_weight, groups, not resume)
         train, valid = self._validation_split(
@@ -214,10 +220,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             held_out = self._tensor_data(X[valid], target[valid], weight[valid])
         data = self._tensor_data(X_train, target[train], weight[train]), held_out
         self._chunk_rng = rng  # for a partial_fit that follows
-        before = len(self.net_.history)
-        self._train(data, rng, 0 if resume else self.warmup_epochs, self.max_epochs)
-        self.n_iter_ = sum(row["phase"] == "main" for row in self.net_.history[before:])
-        return self
+        return data, rng.randint(2**31 - 1)
 
     def _partial_fit(self, X, y, sample_weight):
         """One main epoch on a chunk; the first chunk also sets up the network and warms it up."""
@@ -228,7 +231,8 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             self._initialise(X, rng)
             self._chunk_rng = rng
         data = self._tensor_data(X, target, weight), None
-        self._train(data, self._chunk_rng, self.warmup_epochs if first else 0, 1)
+        seed = self._chunk_rng.randint(2**31 - 1)
+        self._train(data, seed, self.warmup_epochs if first else 0, 1)
         self.n_iter_ = sum(row["phase"] == "main" for row in self.net_.history)
         return self
 
@@ -404,8 +408,8 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
                 stacklevel=3,
             )
 
-    def _train(self, data, rng, warmup_epochs, max_epochs):
-        net = self.net_
+    def _train(self, data, seed, warmup_epochs, max_epochs):
+        net, before = self.net_, len(self.net_.history)
         callbacks = []
         if data[1] is not None:
             callbacks.append(("early_stopping", EarlyStopping(self.n_iter_no_change, self.tol)))
@@ -414,7 +418,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             callbacks.append(("progress", ProgressBar(epochs)))
         net.set_params(callbacks=callbacks)
         net.initialize_callbacks()
-        net.seed(rng.randint(2**31 - 1))
+        net.seed(seed)
         try:
             with cpu_threads(self.n_threads):
                 if warmup_epochs:
@@ -427,7 +431,13 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             raise
         finally:
             net.unseed()
+        self._read_off(before)
+
+    def _read_off(self, before=0):
+        """Set what training leaves in the net; ``before`` epochs belong to an earlier fit."""
+        net = self.net_
         self.history_ = net.history_frame()
+        self.n_iter_ = sum(row["phase"] == "main" for row in net.history[before:])
         self.modality_weights_ = dict(
             zip(self.modalities_, net.criterion_.weights.tolist(), strict=True)
         )

@@ -69,11 +69,14 @@ class FlatAdamW(torch.optim.AdamW):
             self.flat.data.copy_(flat)
         else:
             self.param_groups[0]["params"] = [torch.nn.Parameter(flat)]
+        self._bind()
+        return [gradients[i] for i in used]
+
+    def _bind(self):
         for parameter, part in zip(self.parameters, self._views(self.flat.data), strict=True):
             parameter.data = part
         self.flat.grad = torch.zeros_like(self.flat)
         self._gradients = self._views(self.flat.grad)
-        return [gradients[i] for i in used]
 
     def _views(self, flat):
         """Cut a tensor laid out as the flat one into the shapes of the parameters."""
@@ -88,3 +91,19 @@ class FlatAdamW(torch.optim.AdamW):
         self.flat.grad, self._gradients = None, []
         for parameter in self.parameters:
             parameter.data = parameter.data.clone()
+
+    def keep(self, rows):
+        """Go on with some of the stacked networks.
+
+        Parameters
+        ----------
+        rows : Tensor of shape (n_kept,), int64
+        """
+        self.lead = (len(rows),)
+        state = self.state[self.flat]
+        self.flat.data = self.flat.data[rows]
+        for name in ("exp_avg", "exp_avg_sq"):
+            state[name] = state[name][rows]
+        for parameter in self.parameters:
+            parameter.data = parameter.data[rows]  # the shape of the view made next
+        self._bind()

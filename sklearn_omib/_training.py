@@ -167,6 +167,31 @@ class _Batches:
 
 
 # -- the net --------------------------------------------------------------------------------------
+def objective_terms(module, objective, phase, batch):
+    """The objective of a phase on one batch, for one network or a stack of them.
+
+    Parameters
+    ----------
+    module : OMIBNetwork
+        Its averages move on if it is in training.
+    objective : OMIBObjective
+    phase : {"warm-up", "main"}
+    batch : (inputs, y, weight)
+
+    Returns
+    -------
+    ObjectiveTerms
+    """
+    inputs, y, weight = batch
+    if phase == "warm-up":
+        return objective.warm_up(module.warm_up(inputs), y, weight)
+    output = module(inputs)
+    terms = objective(output, y, weight)
+    if module.training:
+        objective.update(output, y, weight, terms.divergence)
+    return terms
+
+
 class StopTraining(Exception):
     """Raised by a callback to end a phase; skorch's own signal is the user's Ctrl-C."""
 
@@ -212,24 +237,14 @@ class OMIBNet(NeuralNet):
         )
         return self
 
-    def _terms(self, batch):
-        inputs, y, weight = batch
-        if self.phase == "warm-up":
-            return self.criterion_.warm_up(self.module_.warm_up(inputs), y, weight)
-        output = self.module_(inputs)
-        terms = self.criterion_(output, y, weight)
-        if self.module_.training:
-            self.criterion_.update(output, y, weight, terms.divergence)
-        return terms
-
     def train_step(self, batch, **fit_params):
-        terms = self._terms(batch)
+        terms = objective_terms(self.module_, self.criterion_, self.phase, batch)
         self.optimizer_.descend(terms.loss)
         return terms
 
     def validation_step(self, batch, **fit_params):
         with torch.no_grad():
-            return self._terms(batch)
+            return objective_terms(self.module_, self.criterion_, self.phase, batch)
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         # terms stay on the device and are read once per epoch; skorch reads the loss every batch
@@ -243,12 +258,21 @@ class OMIBNet(NeuralNet):
             terms.append(step_fn(batch, **fit_params).flat())
             sizes.append(len(batch[2]))
         share = torch.tensor(sizes, device=terms[0].device) / len(iterator.data)
-        self._record(prefix, (share @ torch.stack(terms)).tolist())
+        self.record(prefix, (share @ torch.stack(terms)).tolist(), self.criterion_.weights.tolist())
 
     def _main_epochs(self):
         return sum(row["phase"] == "main" for row in self.history[:-1])
 
-    def _record(self, prefix, means):
+    def record(self, prefix, means, weights):
+        """Write the mean terms of an epoch, and the weights it had, into the history.
+
+        Parameters
+        ----------
+        prefix : {"train", "valid"}
+        means : list of float
+            As :meth:`~sklearn_omib.nn.ObjectiveTerms.flat` orders them.
+        weights : list of n_modalities floats
+        """
         names = self.module_.names
         columns = [f"{prefix}_loss", f"{prefix}_task_loss", f"{prefix}_variance_loss"]
         for term in ("branch_loss", "kl", "divergence"):
@@ -258,7 +282,7 @@ class OMIBNet(NeuralNet):
                 self.history.record(column, value)
         if prefix == "train":
             self.history.record("phase", self.phase)
-            for name, weight in zip(names, self.criterion_.weights.tolist(), strict=True):
+            for name, weight in zip(names, weights, strict=True):
                 self.history.record(f"weight_{name}", weight)
         if not np.isfinite(means[0]):
             self._raise_diverged(f"the loss is {means[0]}")
@@ -311,10 +335,8 @@ class OMIBNet(NeuralNet):
 
 
 # -- callbacks ------------------------------------------------------------------------------------
-class EarlyStopping(Callback):
-    """Stop the main phase when the validation task loss settles, and restore the best epoch.
-
-    The task loss, not the total: the KL falls long after prediction has stopped to gain.
+class Patience:
+    """Whether a loss, or each of several, still falls.
 
     Parameters
     ----------
@@ -322,25 +344,51 @@ class EarlyStopping(Callback):
         Epochs without a better loss after which training ends.
     tol : float
         By how much a loss must fall to be better, in nats.
+    shape : tuple of int
+        Of the losses.
+    """
+
+    def __init__(self, patience, tol, shape=()):
+        self.patience, self.tol = patience, tol
+        self.best, self.waited = np.full(shape, np.inf), np.zeros(shape, int)
+
+    def update(self, loss):
+        """Take in the losses of an epoch; returns which are the best so far, which to stop."""
+        self.waited = np.where(loss < self.best - self.tol, 0, self.waited + 1)
+        is_best = loss < self.best
+        self.best = np.where(is_best, loss, self.best)
+        return is_best, self.waited >= self.patience
+
+    def keep(self, which):
+        """Go on with some of several losses."""
+        self.best, self.waited = self.best[which], self.waited[which]
+
+
+class EarlyStopping(Callback):
+    """Stop the main phase when the validation task loss settles, and restore the best epoch.
+
+    The task loss, not the total: the KL falls long after prediction has stopped to gain.
+
+    Parameters
+    ----------
+    patience, tol : see :class:`Patience`
     """
 
     def __init__(self, patience, tol):
         self.patience, self.tol = patience, tol
 
     def on_train_begin(self, net, **kwargs):
-        self.best_loss_, self.waited_, self.best_state_ = np.inf, 0, None
+        self.patience_, self.best_state_ = Patience(self.patience, self.tol), None
 
     def on_epoch_end(self, net, **kwargs):
         if net.phase != "main" or "valid_task_loss" not in net.history[-1]:
             return
-        loss = net.history[-1]["valid_task_loss"]
-        self.waited_ = 0 if loss < self.best_loss_ - self.tol else self.waited_ + 1
-        if loss < self.best_loss_:
-            self.best_loss_ = loss
+        is_best, stop = self.patience_.update(net.history[-1]["valid_task_loss"])
+        if is_best:
             self.best_state_ = [
                 copy.deepcopy(part.state_dict()) for part in (net.module_, net.criterion_)
             ]
-        if self.waited_ >= self.patience:
+        if stop:
             raise StopTraining
 
     def on_train_end(self, net, **kwargs):

@@ -18,7 +18,8 @@ from .fusion import ConcatFusion, CrossAttentionFusion, Fused
 from .layers import mlp
 from .model import OMIBNetwork, OMIBOutput
 from .objective import ObjectiveTerms, OMIBObjective, dynamic_weights
-from .random import Dropout, seeded_initialisation, set_generator
+from .random import Dropout, GeneratorStack, seeded_initialisation, set_generator
+from .stacking import stack, unstack
 from .tasks import BernoulliTask, CategoricalTask, GaussianTask
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Dropout",
     "Fused",
     "GRUEncoder",
+    "GeneratorStack",
     "GaussianTask",
     "MLPEncoder",
     "OMIBNetwork",
@@ -48,4 +50,6 @@ __all__ = [
     "mlp",
     "seeded_initialisation",
     "set_generator",
+    "stack",
+    "unstack",
 ]

@@ -1,0 +1,257 @@
+"""Training many prepared estimators of one kind side by side, as one stacked network.
+
+What a search over beta needs: every network has its own rows, dropout, noise, beta and early
+stopping, and ends as if it had been trained alone, up to rounding.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from ._optimizer import FlatAdamW
+from ._training import PREDICT_BATCH, Patience, TensorData, cpu_threads, objective_terms
+from .nn import GeneratorStack, set_generator, stack, unstack
+
+MAX_NETWORKS = 64  # in one stack, which bounds memory
+
+
+@dataclass
+class Siblings:
+    """Estimators that differ in beta alone: same rows, same seed, same initial weights.
+
+    Their warm-up, which knows no beta, is one, and so are their random draws.
+    """
+
+    estimators: list
+    data: tuple[TensorData, TensorData | None]
+    seed: int
+    rows: torch.Generator = field(init=False)
+    noise: torch.Generator = field(init=False)
+
+    def __post_init__(self):
+        self.rows = torch.Generator().manual_seed(self.seed)
+        self.noise = torch.Generator(device=self.data[0].device).manual_seed(self.seed)
+
+
+def train_stacked(families, n_threads=1, verbose=0):
+    """Train prepared estimators; those that diverge are left without a net.
+
+    Parameters
+    ----------
+    families : list of Siblings
+        All estimators have the same parameters but for beta and random_state.
+    n_threads : int
+    verbose : int
+
+    Returns
+    -------
+    list of (estimator, str)
+        Those that diverged, and what happened.
+    """
+    failed = []
+    n_networks = sum(len(family.estimators) for family in families)
+    bar = tqdm(total=n_networks, desc="networks", unit="net") if verbose else None
+    with cpu_threads(n_threads), bar or nullcontext():
+        for together in _of_one_shape(families):
+            failed += _train(together, bar)
+    return failed
+
+
+def _of_one_shape(families):
+    """Lists of families whose batches have the same sizes, none longer than a stack may be."""
+    shapes: dict = {}
+    for family in families:
+        shapes.setdefault(tuple(len(part or ()) for part in family.data), []).append(family)
+    for alike in shapes.values():
+        per_stack = max(MAX_NETWORKS // len(alike[0].estimators), 1)
+        for start in range(0, len(alike), per_stack):
+            yield alike[start : start + per_stack]
+
+
+def _train(families, bar):
+    """Warm up one network per family, then train all of them."""
+    firsts = [family.estimators[0] for family in families]
+    if firsts[0].warmup_epochs:
+        _Stack(families, [[first] for first in firsts]).run("warm-up", firsts[0].warmup_epochs)
+    for first, family in zip(firsts, families, strict=True):
+        for other in family.estimators[1:]:
+            other.net_.module_.load_state_dict(first.net_.module_.state_dict())
+            other.net_.history.extend([dict(row) for row in first.net_.history])
+    members = [family.estimators for family in families]
+    stacked = _Stack(families, members, bar)
+    stacked.run("main", firsts[0].max_epochs)
+    lost = {id(estimator) for estimator, _ in stacked.failed}
+    for family in families:
+        for estimator in family.estimators:
+            if id(estimator) in lost:
+                del estimator.net_
+                continue
+            estimator._after_training(family.data)
+            estimator._read_off()
+    return stacked.failed
+
+
+class _Stack:
+    """The networks still in training, family by family.
+
+    Parameters
+    ----------
+    families : list of Siblings
+    members : list of list of estimator
+        Of each family, those to train.
+    bar : tqdm or None
+        Counts networks that are done.
+    """
+
+    def __init__(self, families, members, bar=None):
+        self.families, self.bar, self.failed = families, bar, []
+        self.estimators = [estimator for some in members for estimator in some]
+        self.family = [i for i, some in enumerate(members) for _ in some]
+        nets = [estimator.net_ for estimator in self.estimators]
+        self.device = families[0].data[0].device
+        self.module = stack([net.module_ for net in nets])
+        self.objective = stack([net.criterion_ for net in nets])
+        self.objective.beta = torch.tensor(
+            [net.criterion_.beta for net in nets], device=self.device
+        )
+        first = self.estimators[0]
+        self.batch_size = first.batch_size
+        self.optimizer = FlatAdamW(
+            self.module.parameters(), first.learning_rate, first.weight_decay, len(nets)
+        )
+        self.patience = Patience(first.n_iter_no_change, first.tol, len(nets))
+        self.best = None
+        self._share_generators()
+
+    def run(self, phase, epochs):
+        """Train for a number of epochs; networks that settle or diverge leave before."""
+        for epoch in range(epochs):
+            started, n_networks = time.perf_counter(), len(self.estimators)
+            if phase == "main" and epoch:
+                self.objective.reweight()
+            means = {"train": self._pass(phase, 0)}
+            if self.families[0].data[1] is not None:
+                means["valid"] = self._pass(phase, 1)
+            seconds = (time.perf_counter() - started) / n_networks
+            stopped = self._record(phase, means, seconds)
+            if phase == "main" and "valid" in means:
+                stopped |= self._settled(np.array(means["valid"])[:, 1])
+            self._leave(np.flatnonzero(stopped))
+            if not self.estimators:
+                return
+        self._leave(np.arange(len(self.estimators)))
+
+    def _pass(self, phase, part):
+        """Mean terms of each network over the training rows (part 0) or those held out (1)."""
+        training = part == 0
+        self.module.train(training)
+        size = self.batch_size if training else PREDICT_BATCH
+        live = [self.families[i] for i in self._live]
+        passes = [
+            family.data[part].batches(size, family.rows if training else None) for family in live
+        ]
+        terms, sizes = [], []
+        with nullcontext() if training else torch.no_grad():
+            for batches in zip(*passes, strict=True):
+                batch = self._side_by_side(batches)
+                step = objective_terms(self.module, self.objective, phase, batch)
+                if training:
+                    self.optimizer.descend(step.loss)
+                terms.append(step.flat())
+                sizes.append(batch[2].shape[1])
+        share = torch.tensor(sizes, device=self.device) / sum(sizes)
+        return (share[:, None, None] * torch.stack(terms)).sum(0).tolist()
+
+    def _side_by_side(self, batches):
+        """One batch per family to one per network."""
+        inputs, y, weight = zip(*batches, strict=True)
+        return (
+            {name: self._spread([part[name] for part in inputs]) for name in inputs[0]},
+            self._spread(y),
+            self._spread(weight),
+        )
+
+    def _spread(self, parts):
+        spread = [parts[i] for i in self._index]
+        return torch.stack(spread) if torch.is_tensor(spread[0]) else spread
+
+    def _share_generators(self):
+        self._live = sorted(set(self.family))
+        self._index = [self._live.index(i) for i in self.family]
+        generators = GeneratorStack(
+            [self.families[i].noise for i in self._live],
+            torch.tensor(self._index, device=self.device),
+        )
+        set_generator(self.module, generators)
+
+    def _record(self, phase, means, seconds):
+        """Write an epoch into each history; returns which networks diverged."""
+        weights = self.objective.weights.tolist()
+        diverged = np.zeros(len(self.estimators), bool)
+        for k, estimator in enumerate(self.estimators):
+            net = estimator.net_
+            net.phase = phase
+            net.history.new_epoch()
+            net.history.record("epoch", len(net.history))
+            net.history.record("dur", seconds)
+            try:
+                for prefix, values in means.items():
+                    net.record(prefix, values[k], weights[k])
+            except ValueError as error:
+                diverged[k] = True
+                self.failed.append((estimator, str(error)))
+        return diverged
+
+    def _settled(self, losses):
+        """Note the best state of each network; returns which have stopped to gain."""
+        is_best, stop = self.patience.update(losses)
+        state = self._state()
+        if self.best is None:
+            self.best = [tensor.clone() for tensor in state]
+        elif is_best.any():
+            rows = torch.tensor(np.flatnonzero(is_best), device=self.device)
+            for best, now in zip(self.best, state, strict=True):
+                best[rows] = now[rows]
+        return stop
+
+    def _state(self):
+        buffers = [*self.module.buffers(), *self.objective.buffers()]
+        return [self.optimizer.flat.data, *buffers]
+
+    @torch.no_grad()
+    def _leave(self, rows):
+        """Hand networks their best weights, and go on without them."""
+        if not len(rows):
+            return
+        for best, now in zip(self.best or (), self._state(), strict=self.best is not None):
+            now[rows] = best[rows]
+        nets = [self.estimators[k].net_ for k in rows]
+        unstack(self.module, [net.module_ for net in nets], rows)
+        unstack(self.objective, [net.criterion_ for net in nets], rows)
+        if self.bar is not None:
+            self.bar.update(len(rows))
+        kept = np.setdiff1d(np.arange(len(self.estimators)), rows)
+        self.estimators = [self.estimators[k] for k in kept]
+        if self.estimators:
+            self._keep(kept)
+
+    def _keep(self, kept):
+        self.family = [self.family[k] for k in kept]
+        self.patience.keep(kept)
+        rows = torch.tensor(kept, device=self.device)
+        self.optimizer.keep(rows)
+        for module in (self.module, self.objective):
+            for owner in module.modules():
+                owner._buffers = {
+                    name: None if tensor is None else tensor[rows]
+                    for name, tensor in owner._buffers.items()
+                }
+        self.objective.beta = self.objective.beta[rows]
+        self.best = None if self.best is None else [best[rows] for best in self.best]
+        self._share_generators()
