@@ -1,4 +1,4 @@
-"""AdamW on all parameters at once, for one network or for a stack of them."""
+"""AdamW with clipped gradients, for one network and for a stack of them."""
 
 import torch
 
@@ -6,104 +6,130 @@ MAX_GRAD_NORM = 5.0
 
 
 class FlatAdamW(torch.optim.AdamW):
-    """AdamW with clipped gradients on parameters laid end to end in one tensor.
+    """AdamW on the parameters of one network laid end to end in one tensor.
 
-    The forty small tensors of a network cost an optimiser hundreds of kernel launches a step, one
-    long tensor a handful. While attached, the parameters are views of that tensor; detached they
-    own their memory, as pickling and copying expect.
+    Forty small tensors cost an optimiser hundreds of kernel launches a step, one long tensor a
+    handful. While attached, the parameters are views of that tensor; detached they own their
+    memory, as pickling and copying expect.
 
     Parameters
     ----------
     parameters : iterable of torch.nn.Parameter
-        Of shape (n_networks, ...) each where networks are stacked. Those without a part in the
-        first loss are left alone, as torch's optimisers do.
+        Those without a part in the first loss are left alone, as torch's optimisers do.
     lr, weight_decay : float
-    n_networks : int, default=None
-        Number of stacked networks, whose gradients are clipped one by one; None for one network.
     """
 
-    def __init__(self, parameters, lr, weight_decay, n_networks=None):
+    def __init__(self, parameters, lr, weight_decay):
         self.parameters = list(parameters)
-        self.lead = () if n_networks is None else (n_networks,)
         self._gradients: list = []  # views of the flat gradient while attached
-        flat = torch.nn.Parameter(self._join(self.parameters).detach())
-        fused = flat.device.type in ("cpu", "cuda")
-        super().__init__([flat], lr=lr, weight_decay=weight_decay, fused=fused)
+        super().__init__([_join(self.parameters)], lr, weight_decay=weight_decay, fused=True)
 
     def __getstate__(self):
-        own = {"parameters": self.parameters, "lead": self.lead, "_gradients": []}
-        return {**super().__getstate__(), **own}
+        return {**super().__getstate__(), "parameters": self.parameters, "_gradients": []}
 
     @property
     def flat(self):
-        """The parameters as one tensor of shape (n_parameters,) or (n_networks, n_parameters)."""
+        """The parameters as one tensor of shape (n_parameters,)."""
         return self.param_groups[0]["params"][0]
 
-    def _join(self, tensors):
-        return torch.cat([tensor.reshape(*self.lead, -1) for tensor in tensors], -1)
-
     def descend(self, loss):
-        """Make one step down a loss, or down that of each of the stacked networks.
+        """Make one step down a loss.
 
         Parameters
         ----------
-        loss : Tensor of shape () or (n_networks,)
+        loss : Tensor of shape ()
         """
-        gradients = torch.autograd.grad(
-            loss.sum() if self.lead else loss, self.parameters, allow_unused=not self.state
-        )
+        gradients = torch.autograd.grad(loss, self.parameters, allow_unused=not self.state)
         if not self._gradients:
             gradients = self._attach(gradients)
         torch._foreach_copy_(self._gradients, list(gradients))
         gradient = self.flat.grad
-        norm = torch.linalg.vector_norm(gradient, dim=-1, keepdim=True)
-        gradient.mul_((MAX_GRAD_NORM / (norm + 1e-6)).clamp_max(1.0))
+        gradient.mul_(_clip(torch.linalg.vector_norm(gradient)))
         self.step()
 
     def _attach(self, gradients):
         """Make the parameters views of the flat tensor; before the first step drop the unused."""
-        used = [i for i, gradient in enumerate(gradients) if gradient is not None]
-        self.parameters = [self.parameters[i] for i in used]
-        flat = self._join(self.parameters).detach()
+        self.parameters, gradients = _used(self.parameters, gradients)
+        flat = _join(self.parameters)
         if self.state:
             self.flat.data.copy_(flat)
         else:
-            self.param_groups[0]["params"] = [torch.nn.Parameter(flat)]
-        self._bind()
-        return [gradients[i] for i in used]
-
-    def _bind(self):
+            self.param_groups[0]["params"] = [flat]
         for parameter, part in zip(self.parameters, self._views(self.flat.data), strict=True):
             parameter.data = part
         self.flat.grad = torch.zeros_like(self.flat)
         self._gradients = self._views(self.flat.grad)
+        return gradients
 
     def _views(self, flat):
-        """Cut a tensor laid out as the flat one into the shapes of the parameters."""
-        sizes = [parameter.numel() // max(self.lead, default=1) for parameter in self.parameters]
-        parts = zip(flat.split(sizes, -1), self.parameters, strict=True)
-        return [part.view(parameter.shape) for part, parameter in parts]
+        parts = flat.split([parameter.numel() for parameter in self.parameters])
+        return [part.view(p.shape) for part, p in zip(parts, self.parameters, strict=True)]
 
     def detach(self):
         """Give the parameters memory of their own again."""
-        if not self._gradients:
-            return
-        self.flat.grad, self._gradients = None, []
-        for parameter in self.parameters:
-            parameter.data = parameter.data.clone()
+        if self._gradients:
+            self.flat.grad, self._gradients = None, []
+            for parameter in self.parameters:
+                parameter.data = parameter.data.clone()
+
+
+class StackedAdamW(torch.optim.AdamW):
+    """AdamW for stacked networks, each with its own gradient norm.
+
+    Their tensors are large enough to be left where they are.
+
+    Parameters
+    ----------
+    parameters : iterable of torch.nn.Parameter of shape (n_networks, ...)
+    lr, weight_decay : float
+    """
+
+    def __init__(self, parameters, lr, weight_decay):
+        self.parameters = list(parameters)
+        super().__init__(self.parameters, lr, weight_decay=weight_decay, fused=True)
+
+    def descend(self, loss):
+        """Make one step down each loss.
+
+        Parameters
+        ----------
+        loss : Tensor of shape (n_networks,)
+        """
+        gradients = torch.autograd.grad(loss.sum(), self.parameters, allow_unused=not self.state)
+        if not self.state:
+            self.parameters, gradients = _used(self.parameters, gradients)
+        norms = [torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients]
+        factor = _clip(torch.linalg.vector_norm(torch.stack(norms), dim=0))
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            if parameter.grad is None:
+                parameter.grad = torch.empty_like(parameter)
+            # into memory laid out as the parameter: the fused kernel supposes that (torch 2.13)
+            lined_up = factor.view(-1, *[1] * (gradient.ndim - 1))
+            torch.mul(gradient, lined_up, out=parameter.grad)
+        self.step()
 
     def keep(self, rows):
-        """Go on with some of the stacked networks.
+        """Go on with some of the networks.
 
         Parameters
         ----------
         rows : Tensor of shape (n_kept,), int64
         """
-        self.lead = (len(rows),)
-        state = self.state[self.flat]
-        self.flat.data = self.flat.data[rows]
-        for name in ("exp_avg", "exp_avg_sq"):
-            state[name] = state[name][rows]
-        for parameter in self.parameters:
-            parameter.data = parameter.data[rows]  # the shape of the view made next
-        self._bind()
+        for parameter in self.param_groups[0]["params"]:
+            parameter.data, parameter.grad = parameter.data[rows], None
+            state = self.state.get(parameter, {})
+            for name in state.keys() & {"exp_avg", "exp_avg_sq"}:
+                state[name] = state[name][rows]
+
+
+def _join(parameters):
+    return torch.nn.Parameter(torch.cat([p.detach().reshape(-1) for p in parameters]))
+
+
+def _used(parameters, gradients):
+    pairs = [pair for pair in zip(parameters, gradients, strict=True) if pair[1] is not None]
+    return [parameter for parameter, _ in pairs], [gradient for _, gradient in pairs]
+
+
+def _clip(norm):
+    return (MAX_GRAD_NORM / (norm + 1e-6)).clamp_max(1.0)

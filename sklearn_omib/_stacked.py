@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from joblib import Parallel, delayed, effective_n_jobs
 from tqdm.auto import tqdm
 
-from ._optimizer import FlatAdamW
+from ._optimizer import StackedAdamW
 from ._training import PREDICT_BATCH, Patience, TensorData, cpu_threads, objective_terms
 from .nn import GeneratorStack, set_generator, stack, unstack
 
@@ -26,27 +27,44 @@ class Siblings:
     """Estimators that differ in beta alone: same rows, same seed, same initial weights.
 
     Their warm-up, which knows no beta, is one, and so are their random draws.
+
+    Parameters
+    ----------
+    estimators : list of BaseOMIB
+    data : (TensorData, TensorData or None)
+    rows, noise : torch.Generator
+        Of the order of rows, and of dropout and noise.
     """
 
     estimators: list
     data: tuple[TensorData, TensorData | None]
-    seed: int
-    rows: torch.Generator = field(init=False)
-    noise: torch.Generator = field(init=False)
+    rows: torch.Generator
+    noise: torch.Generator
 
-    def __post_init__(self):
-        self.rows = torch.Generator().manual_seed(self.seed)
-        self.noise = torch.Generator(device=self.data[0].device).manual_seed(self.seed)
+    @classmethod
+    def seeded(cls, estimators, data, seed):
+        """Siblings at the beginning of training."""
+        rows = torch.Generator().manual_seed(seed)
+        return cls(estimators, data, rows, torch.Generator(data[0].device).manual_seed(seed))
+
+    def part(self, estimators):
+        """Some of them, with generators that stand where these do; all of them are these."""
+        if len(estimators) == len(self.estimators):
+            return self
+        return Siblings(estimators, self.data, self.rows.clone_state(), self.noise.clone_state())
 
 
-def train_stacked(families, n_threads=1, verbose=0):
+def train_stacked(families, n_jobs=None, n_threads=1, verbose=0):
     """Train prepared estimators; those that diverge are left without a net.
 
     Parameters
     ----------
     families : list of Siblings
         All estimators have the same parameters but for beta and random_state.
+    n_jobs : int, default=None
+        Stacks trained at the same time, in threads.
     n_threads : int
+        Of each stack.
     verbose : int
 
     Returns
@@ -54,47 +72,52 @@ def train_stacked(families, n_threads=1, verbose=0):
     list of (estimator, str)
         Those that diverged, and what happened.
     """
-    failed = []
+    n_jobs = effective_n_jobs(n_jobs)
     n_networks = sum(len(family.estimators) for family in families)
     bar = tqdm(total=n_networks, desc="networks", unit="net") if verbose else None
     with cpu_threads(n_threads), bar or nullcontext():
-        for together in _of_one_shape(families):
-            failed += _train(together, bar)
+        parallel = Parallel(n_jobs=n_jobs, backend="threading")
+        epochs = families[0].estimators[0].warmup_epochs
+        if epochs:
+            leaders = [Siblings([f.estimators[0]], f.data, f.rows, f.noise) for f in families]
+            warm_up = delayed(_Stack.train)
+            parallel(warm_up(some, "warm-up", epochs) for some in _stacks(leaders, n_jobs))
+            for family in families:
+                _share_warm_up(family.estimators)
+        epochs = families[0].estimators[0].max_epochs
+        main = delayed(_Stack.train)
+        failed = parallel(main(some, "main", epochs, bar) for some in _stacks(families, n_jobs))
+    failed = [pair for some in failed for pair in some]
+    for estimator, _ in failed:
+        del estimator.net_
+    for family in families:
+        for estimator in family.estimators:
+            if hasattr(estimator, "net_"):
+                estimator._after_training(family.data)
+                estimator._read_off()
     return failed
 
 
-def _of_one_shape(families):
-    """Lists of families whose batches have the same sizes, none longer than a stack may be."""
+def _stacks(families, n_jobs):
+    """Cut families into lists to be stacked: batches of the same sizes, and equal work."""
     shapes: dict = {}
     for family in families:
-        shapes.setdefault(tuple(len(part or ()) for part in family.data), []).append(family)
-    for alike in shapes.values():
-        per_stack = max(MAX_NETWORKS // len(alike[0].estimators), 1)
-        for start in range(0, len(alike), per_stack):
-            yield alike[start : start + per_stack]
+        alike = shapes.setdefault(tuple(len(part or ()) for part in family.data), [])
+        alike += [(family, estimator) for estimator in family.estimators]
+    for pairs in shapes.values():
+        n_stacks = max(min(n_jobs, len(pairs)), -(-len(pairs) // MAX_NETWORKS))
+        for part in np.array_split(np.arange(len(pairs)), n_stacks):
+            together: dict = {}
+            for family, estimator in (pairs[i] for i in part):
+                together.setdefault(id(family), (family, []))[1].append(estimator)
+            yield [family.part(estimators) for family, estimators in together.values()]
 
 
-def _train(families, bar):
-    """Warm up one network per family, then train all of them."""
-    firsts = [family.estimators[0] for family in families]
-    if firsts[0].warmup_epochs:
-        _Stack(families, [[first] for first in firsts]).run("warm-up", firsts[0].warmup_epochs)
-    for first, family in zip(firsts, families, strict=True):
-        for other in family.estimators[1:]:
-            other.net_.module_.load_state_dict(first.net_.module_.state_dict())
-            other.net_.history.extend([dict(row) for row in first.net_.history])
-    members = [family.estimators for family in families]
-    stacked = _Stack(families, members, bar)
-    stacked.run("main", firsts[0].max_epochs)
-    lost = {id(estimator) for estimator, _ in stacked.failed}
-    for family in families:
-        for estimator in family.estimators:
-            if id(estimator) in lost:
-                del estimator.net_
-                continue
-            estimator._after_training(family.data)
-            estimator._read_off()
-    return stacked.failed
+def _share_warm_up(estimators):
+    first, *others = (estimator.net_ for estimator in estimators)
+    for net in others:
+        net.module_.load_state_dict(first.module_.state_dict())
+        net.history.extend([dict(row) for row in first.history])
 
 
 class _Stack:
@@ -103,16 +126,14 @@ class _Stack:
     Parameters
     ----------
     families : list of Siblings
-    members : list of list of estimator
-        Of each family, those to train.
     bar : tqdm or None
         Counts networks that are done.
     """
 
-    def __init__(self, families, members, bar=None):
+    def __init__(self, families, bar=None):
         self.families, self.bar, self.failed = families, bar, []
-        self.estimators = [estimator for some in members for estimator in some]
-        self.family = [i for i, some in enumerate(members) for _ in some]
+        self.estimators = [estimator for family in families for estimator in family.estimators]
+        self.family = [i for i, family in enumerate(families) for _ in family.estimators]
         nets = [estimator.net_ for estimator in self.estimators]
         self.device = families[0].data[0].device
         self.module = stack([net.module_ for net in nets])
@@ -122,12 +143,19 @@ class _Stack:
         )
         first = self.estimators[0]
         self.batch_size = first.batch_size
-        self.optimizer = FlatAdamW(
-            self.module.parameters(), first.learning_rate, first.weight_decay, len(nets)
+        self.optimizer = StackedAdamW(
+            self.module.parameters(), first.learning_rate, first.weight_decay
         )
         self.patience = Patience(first.n_iter_no_change, first.tol, len(nets))
         self.best = None
         self._share_generators()
+
+    @classmethod
+    def train(cls, families, phase, epochs, bar=None):
+        """Stack families, run a phase and return the estimators that diverged, with the reason."""
+        stacked = cls(families, bar)
+        stacked.run(phase, epochs)
+        return stacked.failed
 
     def run(self, phase, epochs):
         """Train for a number of epochs; networks that settle or diverge leave before."""
@@ -221,8 +249,8 @@ class _Stack:
         return stop
 
     def _state(self):
-        buffers = [*self.module.buffers(), *self.objective.buffers()]
-        return [self.optimizer.flat.data, *buffers]
+        parameters = [parameter.data for parameter in self.module.parameters()]
+        return [*parameters, *self.module.buffers(), *self.objective.buffers()]
 
     @torch.no_grad()
     def _leave(self, rows):

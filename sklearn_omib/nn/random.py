@@ -39,15 +39,18 @@ class GeneratorStack:
     def __init__(self, generators, index):
         self.generators, self.index = generators, index
 
+    def draw(self, draw, x):
+        """``draw(tensor, generator)`` into a new tensor like x, seed by seed."""
+        draws = x.new_empty(len(self.generators), *x.shape[1:])
+        for one, own in zip(draws, self.generators, strict=True):
+            draw(one, own)
+        return draws if len(draws) == len(x) else draws[self.index]
+
 
 def _draw(draw, x, generator):
-    """``draw(tensor, generator)`` into a new tensor like x, network by network in a stack."""
-    if not isinstance(generator, GeneratorStack):
-        return draw(torch.empty_like(x), generator)
-    draws = x.new_empty(len(generator.generators), *x.shape[1:])
-    for one, own in zip(draws, generator.generators, strict=True):
-        draw(one, own)
-    return draws[generator.index]
+    if isinstance(generator, GeneratorStack):
+        return generator.draw(draw, x)
+    return draw(torch.empty_like(x), generator)
 
 
 class Dropout(nn.Module):

@@ -29,6 +29,9 @@ class StackedLinear(nn.Module):
     layers : sequence of torch.nn.Linear
     """
 
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+
     def __init__(self, layers):
         super().__init__()
         _stack_tensors(self, layers)
@@ -49,6 +52,9 @@ class StackedLayerNorm(nn.Module):
     ----------
     layers : sequence of torch.nn.LayerNorm
     """
+
+    weight: torch.Tensor
+    bias: torch.Tensor
 
     def __init__(self, layers):
         super().__init__()
@@ -115,7 +121,7 @@ _STACKED = {nn.Linear: StackedLinear, nn.LayerNorm: StackedLayerNorm}
 def _stack_tensors(target, modules):
     """Put the stacked parameters and buffers of modules into the place of the target's own."""
     for kind in ("_parameters", "_buffers"):
-        tensors = {}
+        tensors: dict = {}
         for name, first in getattr(modules[0], kind).items():
             if first is None:
                 tensors[name] = None
