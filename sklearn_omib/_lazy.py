@@ -103,8 +103,9 @@ class LazyBlock:
     def __getitem__(self, key):
         if isinstance(key, tuple):
             rows, columns = key
-            everything = columns is Ellipsis or str(columns) == str(slice(None))
-            return self[rows] if everything else self[rows]._select(columns)
+            if columns is Ellipsis or (isinstance(columns, slice) and columns == slice(None)):
+                return self[rows]
+            return self[rows]._select(columns)
         positions = np.arange(len(self))
         rows = positions[key]
         if isinstance(key, Integral):
@@ -250,9 +251,8 @@ class ParquetBlock(LazyBlock):
     Storage gives whole row groups.
     """
 
-    def __init__(self, source, files=None):
-        self.files = [source] if files is None else files
-        schema = self.files[0].schema_arrow
+    def __init__(self, source, files, schema):
+        self.files = files
         index = (schema.pandas_metadata or {}).get("index_columns", ())
         fields = [field for field in schema if field.name not in index]
         self.columns = [field.name for field in fields]
@@ -275,12 +275,12 @@ class ParquetBlock(LazyBlock):
             rows = file.read_row_group(group, columns=self.columns, use_threads=False)
             lo, hi = max(start, begin), min(stop, self._starts[i + 1])
             rows = rows.slice(lo - begin, hi - lo)
-            for j, column in enumerate(rows.columns):
+            for j, column in enumerate(rows.select(self.columns)):
                 table[lo - start : hi - start, j] = column.to_numpy()
         return table
 
     def __reduce__(self):
-        if len(self.files) == 1 and self.files[0] is self.source:
+        if self.files[0] is self.source:
             raise TypeError(
                 "A ParquetFile cannot be sent to another process; give "
                 "pyarrow.dataset.dataset(path) as the modality instead."
@@ -306,14 +306,18 @@ def _open_dataset(dataset):
         raise ValueError(f"a pyarrow dataset must be of parquet files, got {dataset!r}.")
     open_file = dataset.filesystem.open_input_file
     files = [pyarrow.parquet.ParquetFile(open_file(path)) for path in dataset.files]
-    return ParquetBlock(dataset, files)
+    return ParquetBlock(dataset, files, dataset.schema)
+
+
+def _parquet_file(file):
+    return ParquetBlock(file, [file], file.schema_arrow)
 
 
 _KINDS = (
     ("zarr", "Array", SlicedBlock),
     ("h5py", "Dataset", H5Block),
     ("dask.array", "Array", DaskBlock),
-    ("pyarrow.parquet", "ParquetFile", ParquetBlock),
+    ("pyarrow.parquet", "ParquetFile", _parquet_file),
     ("pyarrow.dataset", "FileSystemDataset", _open_dataset),
 )
 

@@ -13,8 +13,9 @@ from tqdm.auto import tqdm
 
 from . import _lazy
 from ._lazy import LazyBlock, LazyRows
+from ._modalities import ModalityDict
 from ._training import MIN_PREDICT_ROWS, TensorData, batch_edges
-from ._validation import read_block
+from ._validation import check_block, read_block
 
 MAX_SAMPLE_ROWS = 20_000  # of which the bound on beta is estimated
 
@@ -50,11 +51,12 @@ def _row_bytes(X):
 
 
 def sample_rows(X, random_state):
-    """A random part of a streamed container, lazy too; any other container as it is."""
+    """A random part of a streamed container, loaded; any other container as it is."""
     if not is_streamed(X):
         return X
     n_rows = min(len(X), buffer_rows(X), MAX_SAMPLE_ROWS)
-    return X[np.sort(random_state.choice(len(X), n_rows, replace=False))]
+    part = X[np.sort(random_state.choice(len(X), n_rows, replace=False))]
+    return ModalityDict({name: check_block(name, block) for name, block in part.items()})
 
 
 class StreamData:
