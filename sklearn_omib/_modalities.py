@@ -314,7 +314,7 @@ def holds_modalities(X):
     return (
         isinstance(X, (list, tuple))
         and len(X) > 0
-        and all(len(getattr(block, "shape", ())) >= 2 for block in X)
+        and all(len(getattr(as_lazy(block), "shape", ())) >= 2 for block in X)
     )
 
 

@@ -167,7 +167,7 @@ class StreamData:
     def _empty(self, n_rows, shape):
         # pinned memory is copied to a GPU faster
         pinned = self.device.type == "cuda"
-        return torch.empty((n_rows, *shape), pin_memory=pinned).numpy()
+        return torch.empty((n_rows, *shape), dtype=torch.float32, pin_memory=pinned).numpy()
 
     @staticmethod
     def _of(values, rows):
