@@ -185,13 +185,6 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         groups : array-like of shape (n_samples,), default=None
             Samples of one group are never split between training and validation.
 
-        Notes
-        -----
-        Blocks outside memory (memory maps, zarr, h5py, dask, parquet) that take no more than
-        256 MiB as float32 are loaded, with the same result as arrays. Larger ones are streamed:
-        each epoch reads every row once through a shuffle buffer of 128 MiB, the validation part
-        is at most 128 MiB, and the bound on beta is estimated from at most 20,000 rows.
-
         Returns
         -------
         self : object
@@ -202,6 +195,13 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         ValueError
             If a modality is empty, not numeric, not finite or of another length than the others,
             if y is constant or not finite, or if training diverges.
+
+        Notes
+        -----
+        Blocks outside memory (memory maps, zarr, h5py, dask, parquet) that take no more than
+        256 MiB as float32 are loaded, with the same result as arrays. Larger ones are streamed:
+        each epoch reads every row once through a shuffle buffer of 128 MiB, the validation part
+        is at most 128 MiB, and the bound on beta is estimated from at most 20,000 rows.
         """
         resume = self.warm_start and hasattr(self, "net_")
         if not resume:

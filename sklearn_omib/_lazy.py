@@ -251,19 +251,18 @@ class ParquetBlock(LazyBlock):
     Storage gives whole row groups.
     """
 
-    def __init__(self, source, files, schema):
-        self.files = files
+    def __init__(self, source, files, schema, columns=None):
         index = (schema.pandas_metadata or {}).get("index_columns", ())
-        fields = [field for field in schema if field.name not in index]
-        self.columns = [field.name for field in fields]
+        self.columns = columns or [name for name in schema.names if name not in index]
+        self.files, self.schema = files, schema
         self._groups = [
             (file, group) for file in self.files for group in range(file.num_row_groups)
         ]
         sizes = [file.metadata.row_group(group).num_rows for file, group in self._groups]
         self._starts = np.array([0, *accumulate(sizes)])
-        types = [_numeric_type(field) for field in fields]
+        types = [_numeric_type(schema.field(name)) for name in self.columns]
         super().__init__(
-            source, (self._starts[-1].item(), len(fields)),
+            source, (self._starts[-1].item(), len(self.columns)),
             np.result_type(np.float32, *types), max(sizes, default=1),
         )  # fmt: skip
 
@@ -279,13 +278,17 @@ class ParquetBlock(LazyBlock):
                 table[lo - start : hi - start, j] = column.to_numpy()
         return table
 
+    def _select(self, columns):
+        names = np.array(self.columns)[columns].tolist()
+        return ParquetBlock(self.source, self.files, self.schema, names)
+
     def __reduce__(self):
         if self.files[0] is self.source:
             raise TypeError(
                 "A ParquetFile cannot be sent to another process; give "
                 "pyarrow.dataset.dataset(path) as the modality instead."
             )
-        return _open_dataset, (self.source,)
+        return _open_dataset, (self.source, self.columns)
 
 
 def _numeric_type(field):
@@ -298,7 +301,7 @@ def _numeric_type(field):
     return dtype
 
 
-def _open_dataset(dataset):
+def _open_dataset(dataset, columns=None):
     """A pyarrow dataset of parquet files, in their order."""
     import pyarrow.parquet
 
@@ -306,7 +309,7 @@ def _open_dataset(dataset):
         raise ValueError(f"a pyarrow dataset must be of parquet files, got {dataset!r}.")
     open_file = dataset.filesystem.open_input_file
     files = [pyarrow.parquet.ParquetFile(open_file(path)) for path in dataset.files]
-    return ParquetBlock(dataset, files, dataset.schema)
+    return ParquetBlock(dataset, files, dataset.schema, columns)
 
 
 def _parquet_file(file):

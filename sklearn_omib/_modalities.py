@@ -277,6 +277,12 @@ def column_names(block):
     return None if columns is None else [str(column) for column in columns]
 
 
+def with_names(X):
+    """A lazy table with column names as an empty frame, whose names scikit-learn can read."""
+    lazy = isinstance(X, LazyBlock) and X.columns is not None
+    return pd.DataFrame(columns=X.columns) if lazy else X
+
+
 def block_feature_names(block):
     """Column names of one block; unnamed columns are ``x0``, ``x1``, ..."""
     return column_names(block) or [f"x{i}" for i in range(prod(block.shape[1:]))]
@@ -359,6 +365,7 @@ def split_columns(X, modalities):
 
 def resolve_columns(X, modalities):
     """``{name: (positions, shape of a sample)}`` of a column specification for the table X."""
+    X = with_names(X)
     resolved = {}
     for name, columns in modalities.items():
         shape = None

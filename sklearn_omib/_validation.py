@@ -19,6 +19,7 @@ from ._modalities import (
     holds_modalities,
     naming_modality,
     take_rows,
+    with_names,
 )
 
 
@@ -84,7 +85,7 @@ def _validate_table(estimator, X, reset, modalities, check_values):
         if names is not None and all(isinstance(column, str) for column in names):
             for name, (columns, _) in modalities.items():
                 _compare_names(estimator, name, list(names[columns]), prefix=f"{name}__")
-    elif modalities is None and check_values and fits_in_memory([X]):
+    elif modalities is None and check_values and not isinstance(X, LazyBlock):
         X = validate_data(
             estimator, X, reset=reset, accept_sparse="csr", allow_nd=True,
             ensure_min_samples=2 if reset else 1,
@@ -92,7 +93,7 @@ def _validate_table(estimator, X, reset, modalities, check_values):
         check_values = False  # done, by scikit-learn
     else:
         X = as_block(SINGLE_MODALITY, X)
-        _check_feature_names(estimator, X, reset=reset)
+        _check_feature_names(estimator, with_names(X), reset=reset)
         _check_n_features(estimator, X, reset=reset)
     X = check_modalities(X, modalities)
     if reset:

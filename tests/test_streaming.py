@@ -185,6 +185,11 @@ def test_parquet_columns_are_feature_names(data, tmp_path, small_budget):
     frame = pd.DataFrame(table, columns=list("hgfedcba"))
     with pytest.raises(ValueError, match="got 'h' in the place of 'a'"):
         clf.predict({"x": frame})
+    with pytest.raises(ValueError, match=r"(?s)feature names should match.*same order"):
+        OMIBClassifier(**FAST).fit(source, y).predict(frame)
+    by_name = OMIBClassifier({"u": list("hcb"), "v": ["a", "e"]}, **FAST).fit(source, y)
+    in_order = pd.DataFrame(table, columns=list("abcdefgh"))
+    np.testing.assert_array_equal(by_name.transform(source), by_name.transform(in_order))
 
 
 def test_small_lazy_blocks_are_loaded_with_the_same_result(data, tmp_path):
