@@ -462,14 +462,14 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             for name, block in X.items()
         }  # fmt: skip
 
-    def _prepare(self, X):
+    def _as_float32(self, X):
         return self._scaler.transform(self._as_trained(X))
 
     def _tensor_data(self, X, target=None, weight=None):
         device = torch.device(self.net_.device)
         if is_streamed(X):
-            return StreamData(X, self._prepare, target, weight, device, bool(self.verbose))
-        return TensorData(self._prepare(X), target, weight, device)
+            return StreamData(X, self._as_float32, target, weight, device, bool(self.verbose))
+        return TensorData(self._as_float32(X), target, weight, device)
 
     def _forward(self, X):
         """Prediction, xi and log variance for all rows, as float64 or float32 arrays."""

@@ -87,6 +87,12 @@ def cpu_threads(n_threads):
 
 
 # -- data -----------------------------------------------------------------------------------------
+def batch_edges(n_samples, batch_size):
+    """Where batches begin whose sizes differ by at most one row, and the end."""
+    n_batches = -(-n_samples // batch_size)
+    return [n_samples * i // n_batches for i in range(n_batches + 1)]
+
+
 class TensorData:
     """Modalities, target and weights as tensors that give whole batches.
 
@@ -148,12 +154,6 @@ class TensorData:
             order = torch.randperm(self.n_samples, generator=generator).to(self.device)
         for start, stop in pairwise(batch_edges(self.n_samples, batch_size)):
             yield self.take(slice(start, stop) if order is None else order[start:stop])
-
-
-def batch_edges(n_samples, batch_size):
-    """Where batches begin whose sizes differ by at most one row, and the end."""
-    n_batches = -(-n_samples // batch_size)
-    return [n_samples * i // n_batches for i in range(n_batches + 1)]
 
 
 class _Batches:
