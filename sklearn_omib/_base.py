@@ -23,6 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._compat import HasMethods, Interval, StrOptions, _check_sample_weight, _fit_context
 from ._optimizer import FlatAdamW
 from ._scaling import BlockScaler
+from ._stream import StreamData, buffer_rows, in_storage_order, is_streamed, sample_rows
 from ._training import (
     EarlyStopping,
     OMIBNet,
@@ -195,6 +196,13 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         ValueError
             If a modality is empty, not numeric, not finite or of another length than the others,
             if y is constant or not finite, or if training diverges.
+
+        Notes
+        -----
+        Blocks outside memory (memory maps, zarr, h5py, dask, parquet) that take no more than
+        256 MiB as float32 are loaded, with the same result as arrays. Larger ones are streamed:
+        each epoch reads every row once through a shuffle buffer of 128 MiB, the validation part
+        is at most 128 MiB, and the bound on beta is estimated from at most 20,000 rows.
         """
         resume = self.warm_start and hasattr(self, "net_")
         if not resume:
@@ -208,8 +216,10 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         rng = check_random_state(self.random_state)
         X, target, weight, groups = self._check_input(X, y, sample_weight, groups, not resume)
         train, valid = self._validation_split(
-            len(target), self._stratification(target), groups, rng
-        )
+            len(target), self._stratification(target), groups, rng,
+            buffer_rows(X) if is_streamed(X) else None,
+        )  # fmt: skip
+        train = in_storage_order(X, train)
         X_train = X[train]
         if resume:
             self._update_settings()
@@ -217,7 +227,9 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             self._initialise(X_train, rng)
         held_out = None
         if valid is not None:
+            valid = in_storage_order(X, valid)
             held_out = self._tensor_data(X[valid], target[valid], weight[valid])
+            held_out = held_out.load() if isinstance(held_out, StreamData) else held_out
         data = self._tensor_data(X_train, target[train], weight[train]), held_out
         self._chunk_rng = rng  # for a partial_fit that follows
         return data, rng.randint(2**31 - 1)
@@ -247,10 +259,10 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         groups = None if groups is None else column_or_1d(groups)
         y = y.toarray() if sparse.issparse(y) else y
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        kept = np.flatnonzero(weight)
-        if len(kept) < len(weight):
-            if len(kept) < 2:
-                raise ValueError("sample_weight leaves fewer than two samples of positive weight.")
+        kept = in_storage_order(X, np.flatnonzero(weight))
+        if len(kept) < min(2, len(weight)):
+            raise ValueError("sample_weight leaves fewer than two samples of positive weight.")
+        if not np.array_equal(kept, np.arange(len(weight))):
             X, y, weight = X[kept], _rows(y, kept), weight[kept]
             groups = None if groups is None else groups[kept]
         target = self._encode_target(y, reset)
@@ -258,12 +270,15 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         weight = weight if by_target is None else weight * by_target
         return X, target, weight / weight.mean(), groups
 
-    def _validation_split(self, n_samples, labels, groups, rng):
-        """Rows to train on and rows to stop by, split once for both phases."""
+    def _validation_split(self, n_samples, labels, groups, rng, limit=None):
+        """Rows to train on and at most ``limit`` rows to stop by, split once for both phases."""
         if not self.early_stopping or n_samples < MIN_SAMPLES_TO_SPLIT:
             return np.arange(n_samples), None
         seed = rng.randint(2**31 - 1)
-        share = {"test_size": self.validation_fraction, "random_state": seed}
+        fraction = self.validation_fraction
+        if limit is not None:
+            fraction = min(fraction, limit / n_samples)
+        share = {"test_size": fraction, "random_state": seed}
         n_groups = n_samples if groups is None else len(np.unique(groups))
         if n_groups < 2:
             raise ValueError(
@@ -275,15 +290,19 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             splitter = StratifiedGroupKFold(n_splits, shuffle=True, random_state=seed)
         elif groups is not None:
             splitter = GroupShuffleSplit(1, **share)
-        elif labels is not None and self._can_stratify(labels):
+        elif labels is not None and self._can_stratify(labels, fraction):
             splitter = StratifiedShuffleSplit(1, **share)
         else:
             splitter = ShuffleSplit(1, **share)
-        return next(splitter.split(np.zeros(n_samples), labels, groups))
+        train, valid = next(splitter.split(np.zeros(n_samples), labels, groups))
+        if limit is not None and len(valid) > limit:  # of whole groups
+            valid = rng.permutation(valid)[:limit]
+        return train, valid
 
-    def _can_stratify(self, labels):
+    @staticmethod
+    def _can_stratify(labels, fraction):
         counts = np.bincount(labels)
-        n_valid = int(np.ceil(self.validation_fraction * len(labels)))
+        n_valid = int(np.ceil(fraction * len(labels)))
         fits = len(counts) <= min(n_valid, len(labels) - n_valid)
         return fits and counts[counts > 0].min() >= 2
 
@@ -297,7 +316,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         )  # fmt: skip
         self._scaler = BlockScaler(self.standardize).fit(self._as_trained(X))
         self.beta_bounds_ = estimate_beta_bounds(
-            X,
+            sample_rows(X, rng),
             weighting=self.weighting,
             estimator=self.entropy_estimator,
             random_state=rng.randint(2**31 - 1),
@@ -451,20 +470,28 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             for name, block in X.items()
         }  # fmt: skip
 
+    def _as_float32(self, X):
+        return self._scaler.transform(self._as_trained(X))
+
     def _tensor_data(self, X, target=None, weight=None):
-        blocks = self._scaler.transform(self._as_trained(X))
-        return TensorData(blocks, target, weight, torch.device(self.net_.device))
+        device = torch.device(self.net_.device)
+        if is_streamed(X):
+            return StreamData(X, self._as_float32, target, weight, device, bool(self.verbose))
+        return TensorData(self._as_float32(X), target, weight, device)
 
     def _forward(self, X):
         """Prediction, xi and log variance for all rows, as float64 or float32 arrays."""
         check_is_fitted(self, "net_")
         X = validate_modalities(self, X, reset=False, modalities=self.modalities)
-        data = self._tensor_data(X)
+        order = in_storage_order(X, np.arange(len(X)))
+        data = self._tensor_data(X[order] if is_streamed(X) else X)
         with cpu_threads(self.n_threads):
             parts = zip(*self.net_.predict_batches(data), strict=True)
             outputs = tuple(
                 None if part[0] is None else torch.cat(part).cpu().numpy() for part in parts
             )
+        if is_streamed(X):
+            outputs = tuple(None if part is None else part[np.argsort(order)] for part in outputs)
         if not all(output is None or np.isfinite(output).all() for output in outputs):
             raise ValueError(
                 "The prediction is not finite: X holds values far outside those seen in fit."

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from math import prod
 from numbers import Integral
+from os import PathLike
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
 from ._compat import _get_column_indices
+from ._lazy import LazyBlock, as_lazy
 
 SINGLE_MODALITY = "X"  # the name given to the only modality of a plain table
 
@@ -31,8 +33,10 @@ class ModalityDict:
     ----------
     modalities : mapping of str to array, list of arrays, MuData or ModalityDict
         The blocks, one per modality, each with samples on its first axis: numpy arrays of two
-        or more dimensions, pandas DataFrames, scipy sparse matrices, torch tensors on the CPU or
-        memory maps. Blocks are kept as they are, never copied; sparse blocks are stored as CSR.
+        or more dimensions, pandas DataFrames, scipy sparse matrices or torch tensors on the CPU.
+        Memory maps, zarr arrays, h5py datasets, dask arrays and parquet (``ParquetFile`` or a
+        pyarrow dataset) stay where they are: nothing is read until rows are used.
+        Blocks are kept as they are, never copied; sparse blocks are stored as CSR.
         The arrays of a list are named ``modality_0``, ``modality_1``, ...
 
     Attributes
@@ -180,6 +184,7 @@ class ModalityDict:
             if isinstance(block, pd.DataFrame) and block.dtypes.nunique() == 1:
                 dtype = block.dtypes.iloc[0]
             kind = "sparse " if sparse.issparse(block) else ""
+            kind = "lazy " if isinstance(block, LazyBlock) else kind
             yield name, tuple(block.shape[1:]), f"{kind}{dtype}"
 
     def __repr__(self):
@@ -244,6 +249,13 @@ def as_block(name, block):
         raise ValueError(f"Modality {name!r} is None; leave it out or give an array.")
     if sparse.issparse(block):
         return block.tocsr()
+    if isinstance(block, (str, PathLike)):
+        raise TypeError(
+            f"Modality {name!r} is the path {str(block)!r}; open it first, with numpy.memmap, or "
+            "with zarr, h5py, dask or pyarrow (pip install 'sklearn-omib[streaming]')."
+        )
+    with naming_modality(name):
+        block = as_lazy(block)
     if isinstance(block, pd.Series) or not hasattr(block, "shape"):
         block = np.asarray(block)
     if len(block.shape) < 2:
@@ -259,11 +271,21 @@ def take_rows(block, rows):
     return block.iloc[rows] if hasattr(block, "iloc") else block[rows]
 
 
+def column_names(block):
+    """Column names of a block that has any, else None."""
+    columns = getattr(block, "columns", None)
+    return None if columns is None else [str(column) for column in columns]
+
+
+def with_names(X):
+    """A lazy table with column names as an empty frame, whose names scikit-learn can read."""
+    lazy = isinstance(X, LazyBlock) and X.columns is not None
+    return pd.DataFrame(columns=X.columns) if lazy else X
+
+
 def block_feature_names(block):
     """Column names of one block; unnamed columns are ``x0``, ``x1``, ..."""
-    if isinstance(block, pd.DataFrame):
-        return [str(column) for column in block.columns]
-    return [f"x{i}" for i in range(prod(block.shape[1:]))]
+    return column_names(block) or [f"x{i}" for i in range(prod(block.shape[1:]))]
 
 
 def qualified_names(columns):
@@ -298,7 +320,7 @@ def holds_modalities(X):
     return (
         isinstance(X, (list, tuple))
         and len(X) > 0
-        and all(len(getattr(block, "shape", ())) >= 2 for block in X)
+        and all(len(getattr(as_lazy(block), "shape", ())) >= 2 for block in X)
     )
 
 
@@ -331,6 +353,11 @@ def split_columns(X, modalities):
             columns = slice(columns[0], columns[-1] + 1)  # a view, not a copy
         block = X.iloc[:, columns] if hasattr(X, "iloc") else X[:, columns]
         if shape != tuple(block.shape[1:]):
+            if isinstance(block, LazyBlock):
+                raise ValueError(
+                    f"Modality {name!r} of a table outside memory cannot be given the shape "
+                    f"{shape}; store it with its shape and give the modalities as a dict."
+                )
             block = flatten_block(block).reshape(X.shape[0], *shape)
         blocks[name] = block
     return ModalityDict(blocks)
@@ -338,6 +365,7 @@ def split_columns(X, modalities):
 
 def resolve_columns(X, modalities):
     """``{name: (positions, shape of a sample)}`` of a column specification for the table X."""
+    X = with_names(X)
     resolved = {}
     for name, columns in modalities.items():
         shape = None

@@ -4,6 +4,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.preprocessing import StandardScaler
 
+from ._validation import iterate_block
+
 
 class BlockScaler:
     """Bring every block to unit scale in float32, fitted on training rows.
@@ -23,7 +25,7 @@ class BlockScaler:
         self.standardize = standardize
 
     def fit(self, X):
-        """Learn the scale of each block, a dict of arrays.
+        """Learn the scale of each block, a dict of arrays and lazy blocks.
 
         Raises
         ------
@@ -42,7 +44,8 @@ class BlockScaler:
         # "default": a global transform_output would make frames of it
         scaler = StandardScaler().set_output(transform="default")
         with np.errstate(over="ignore", invalid="ignore"):
-            scaler.fit(_channels_last(np.asarray(block, dtype=np.float64)))
+            for part in iterate_block(name, block):
+                scaler.partial_fit(_channels_last(np.asarray(part, dtype=np.float64)))
         if not np.isfinite(scaler.var_).all():
             raise ValueError(f"Modality {name!r} holds values too large to standardise.")
         return scaler

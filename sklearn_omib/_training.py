@@ -87,6 +87,12 @@ def cpu_threads(n_threads):
 
 
 # -- data -----------------------------------------------------------------------------------------
+def batch_edges(n_samples, batch_size):
+    """Where batches begin whose sizes differ by at most one row, and the end."""
+    n_batches = -(-n_samples // batch_size)
+    return [n_samples * i // n_batches for i in range(n_batches + 1)]
+
+
 class TensorData:
     """Modalities, target and weights as tensors that give whole batches.
 
@@ -143,12 +149,10 @@ class TensorData:
         generator : torch.Generator, default=None
             Shuffles the rows; None keeps their order.
         """
-        n_batches = -(-self.n_samples // batch_size)
-        edges = [self.n_samples * i // n_batches for i in range(n_batches + 1)]
         order = None
         if generator is not None:
             order = torch.randperm(self.n_samples, generator=generator).to(self.device)
-        for start, stop in pairwise(edges):
+        for start, stop in pairwise(batch_edges(self.n_samples, batch_size)):
             yield self.take(slice(start, stop) if order is None else order[start:stop])
 
 

@@ -1,22 +1,25 @@
 """Checking modalities for an estimator: values in fit, names and shapes from then on."""
 
+from itertools import pairwise
 from math import prod
 
 import numpy as np
-import pandas as pd
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from ._compat import _check_feature_names, _check_n_features
+from ._lazy import LazyBlock, as_lazy, fits_in_memory, rows_per_read
 from ._modalities import (
     SINGLE_MODALITY,
     ModalityDict,
     as_block,
-    block_feature_names,
     check_modalities,
     column_layout,
+    column_names,
     holds_modalities,
     naming_modality,
+    take_rows,
+    with_names,
 )
 
 
@@ -53,11 +56,8 @@ def validate_modalities(estimator, X, *, reset, modalities=None, check_values=Tr
             )
         estimator.modalities_ = X.sample_shapes
         estimator.n_features_in_ = X.shape[1]
-        estimator._block_columns = {
-            name: block_feature_names(block) if isinstance(block, pd.DataFrame) else None
-            for name, block in X.items()
-        }
-        if all(isinstance(block, pd.DataFrame) for block in X.values()):
+        estimator._block_columns = {name: column_names(block) for name, block in X.items()}
+        if all(columns is not None for columns in estimator._block_columns.values()):
             estimator.feature_names_in_ = X.feature_names
         elif hasattr(estimator, "feature_names_in_"):
             del estimator.feature_names_in_
@@ -68,6 +68,7 @@ def validate_modalities(estimator, X, *, reset, modalities=None, check_values=Tr
 
 def _validate_table(estimator, X, reset, modalities, check_values):
     """One table: a single modality, cut by a specification, or the blocks of fit flattened."""
+    X = as_lazy(X)
     flattened = (
         not reset and modalities is None and list(estimator.modalities_) != [SINGLE_MODALITY]
     )
@@ -80,10 +81,11 @@ def _validate_table(estimator, X, reset, modalities, check_values):
                 f"{estimator.n_features_in_} columns side by side."
             )
         modalities = column_layout(estimator.modalities_)
-        if hasattr(X, "columns") and all(isinstance(column, str) for column in X.columns):
+        names = getattr(X, "columns", None)
+        if names is not None and all(isinstance(column, str) for column in names):
             for name, (columns, _) in modalities.items():
-                _compare_names(estimator, name, list(X.columns[columns]), prefix=f"{name}__")
-    elif modalities is None and check_values:
+                _compare_names(estimator, name, list(names[columns]), prefix=f"{name}__")
+    elif modalities is None and check_values and not isinstance(X, LazyBlock):
         X = validate_data(
             estimator, X, reset=reset, accept_sparse="csr", allow_nd=True,
             ensure_min_samples=2 if reset else 1,
@@ -91,7 +93,7 @@ def _validate_table(estimator, X, reset, modalities, check_values):
         check_values = False  # done, by scikit-learn
     else:
         X = as_block(SINGLE_MODALITY, X)
-        _check_feature_names(estimator, X, reset=reset)
+        _check_feature_names(estimator, with_names(X), reset=reset)
         _check_n_features(estimator, X, reset=reset)
     X = check_modalities(X, modalities)
     if reset:
@@ -119,8 +121,8 @@ def _match(estimator, X):
             )
     X = X.select(list(expected))
     for name, block in X.items():
-        if isinstance(block, pd.DataFrame):
-            _compare_names(estimator, name, block_feature_names(block))
+        if (columns := column_names(block)) is not None:
+            _compare_names(estimator, name, columns)
     return X
 
 
@@ -136,28 +138,69 @@ def _compare_names(estimator, name, received, prefix=""):
 
 
 def _check_blocks(estimator, X, reset):
-    """Numeric, finite and non-empty blocks, or an error that names the modality."""
+    """Numeric, finite and non-empty blocks, or an error that names the modality.
+
+    Lazy blocks are loaded where they are small, else the values are checked when they are read.
+    """
+    load = fits_in_memory(X.values())
     blocks = {}
     for name, block in X.items():
-        with naming_modality(name):
-            block = check_array(
-                block, accept_sparse="csr", allow_nd=True, estimator=estimator,
-                ensure_min_samples=2 if reset else 1,
-            )  # fmt: skip
-            if block.dtype.kind not in "fiub":
-                raise ValueError(f"dtype {block.dtype} is not numeric.")
-            blocks[name] = block
+        if isinstance(block, LazyBlock) and not load:
+            _check_counts(name, block)
+            _check_dtype(name, block)
+        else:
+            block = check_block(name, block, estimator, 2 if reset else 1)
+        blocks[name] = block
     return ModalityDict(blocks)
+
+
+def check_block(name, block, estimator=None, min_samples=1):
+    """Return a block as a numeric and finite array, or raise an error that names the modality."""
+    with naming_modality(name):
+        block = check_array(
+            block, accept_sparse="csr", allow_nd=True, estimator=estimator,
+            ensure_min_samples=min_samples,
+        )  # fmt: skip
+    _check_dtype(name, block)
+    return block
+
+
+def read_block(name, block, rows):
+    """Rows of a validated block, from a slice: those of a lazy block are checked here."""
+    if isinstance(block, LazyBlock):
+        return check_block(name, block.read(rows.start, rows.stop))
+    return take_rows(block, rows)
+
+
+def iterate_block(name, block):
+    """Yield a validated block in parts small enough for memory; in one, where it is there."""
+    if not isinstance(block, LazyBlock):
+        yield block
+        return
+    edges = block.edges(rows_per_read(4 * prod(block.shape[1:]), block.stored_rows))
+    for start, stop in pairwise(edges):
+        yield read_block(name, block, slice(start, stop))
+
+
+def _check_dtype(name, block):
+    if block.dtype.kind == "c":
+        raise ValueError(f"Modality {name!r}: Complex data not supported.")
+    if block.dtype.kind not in "fiub":
+        raise ValueError(f"Modality {name!r}: dtype {block.dtype} is not numeric.")
+
+
+def _check_counts(name, block):
+    for count, what in ((block.shape[0], "sample(s)"), (prod(block.shape[1:]), "feature(s)")):
+        if count == 0:
+            raise ValueError(
+                f"Modality {name!r}: Found array with 0 {what} (shape={tuple(block.shape)}) "
+                "while a minimum of 1 is required."
+            )
 
 
 def _check_not_empty(X):
     for name, block in X.items():
         if np.iscomplexobj(block):
             raise ValueError(f"Modality {name!r}: Complex data not supported.")
-        for count, what in ((block.shape[0], "sample(s)"), (prod(block.shape[1:]), "feature(s)")):
-            if count == 0:
-                raise ValueError(
-                    f"Modality {name!r}: Found array with 0 {what} (shape={tuple(block.shape)}) "
-                    "while a minimum of 1 is required."
-                )
+        _check_counts(name, block)
     return X

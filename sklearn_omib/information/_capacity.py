@@ -5,6 +5,8 @@ from math import prod
 import numpy as np
 from scipy import linalg, sparse
 
+from .._lazy import LazyBlock
+
 MAX_ROWS = 4096  # rows read; the value drifts by under 1 % between 500 and 4000 rows
 CHUNK = 2048  # columns made dense at a time when the matrix of rows is formed
 
@@ -68,13 +70,14 @@ def scatter_matrix(blocks):
 
 
 def _two_dimensional(block):
-    if not sparse.issparse(block):
+    if not (sparse.issparse(block) or isinstance(block, LazyBlock)):
         block = np.asarray(block)
     n_samples = block.shape[0]
     if n_samples > MAX_ROWS:
         block = block[np.linspace(0, n_samples - 1, MAX_ROWS).astype(int)]
     if sparse.issparse(block):
         return block.tocsc()
+    block = np.asarray(block)
     return block.reshape(len(block), prod(block.shape[1:]))
 
 
