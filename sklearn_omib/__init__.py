@@ -3,6 +3,15 @@
 from ._classifier import OMIBClassifier
 from ._modalities import ModalityDict, check_modalities
 from ._regressor import OMIBRegressor
+from ._search import OMIBClassifierCV, OMIBRegressorCV
 from ._version import __version__
 
-__all__ = ["ModalityDict", "OMIBClassifier", "OMIBRegressor", "__version__", "check_modalities"]
+__all__ = [
+    "ModalityDict",
+    "OMIBClassifier",
+    "OMIBClassifierCV",
+    "OMIBRegressor",
+    "OMIBRegressorCV",
+    "__version__",
+    "check_modalities",
+]

@@ -79,8 +79,9 @@ class Each(nn.Module):
         super().__init__()
         self.module = copy.deepcopy(modules[0])
         owners = [dict(module.named_modules()) for module in modules]
+        made: dict = {}  # a tensor in two places stays one
         for name, owner in self.module.named_modules():
-            _stack_tensors(owner, [named[name] for named in owners])
+            _stack_tensors(owner, [named[name] for named in owners], made)
         self.generator = None
 
     def forward(self, x):
@@ -118,16 +119,19 @@ _LEADING_DIMENSIONS = (
 _STACKED = {nn.Linear: StackedLinear, nn.LayerNorm: StackedLayerNorm}
 
 
-def _stack_tensors(target, modules):
+def _stack_tensors(target, modules, made=None):
     """Put the stacked parameters and buffers of modules into the place of the target's own."""
+    made = {} if made is None else made
     for kind in ("_parameters", "_buffers"):
         tensors: dict = {}
         for name, first in getattr(modules[0], kind).items():
             if first is None:
                 tensors[name] = None
                 continue
-            stacked = torch.stack([getattr(module, kind)[name].detach() for module in modules])
-            tensors[name] = nn.Parameter(stacked) if kind == "_parameters" else stacked
+            if first not in made:
+                stacked = torch.stack([getattr(one, kind)[name].detach() for one in modules])
+                made[first] = nn.Parameter(stacked) if kind == "_parameters" else stacked
+            tensors[name] = made[first]
         setattr(target, kind, tensors)
 
 

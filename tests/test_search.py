@@ -1,0 +1,261 @@
+"""OMIBClassifierCV and OMIBRegressorCV: the numbers of separate fits, and what is made of them."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import FitFailedWarning
+from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sklearn_omib import (
+    ModalityDict,
+    OMIBClassifier,
+    OMIBClassifierCV,
+    OMIBRegressor,
+    OMIBRegressorCV,
+)
+
+FAST = {"max_epochs": 5, "warmup_epochs": 2, "hidden_dim": 16, "latent_dim": 8, "n_heads": 2,
+        "random_state": 0}  # fmt: skip
+BETAS = [1e-3, 0.02, 0.1]
+PAIRS = {OMIBClassifierCV: OMIBClassifier, OMIBRegressorCV: OMIBRegressor}
+
+
+class Centred(torch.nn.Module):
+    """An encoder no stacking knows: batch normalisation, dropout and a tied weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = torch.nn.BatchNorm1d(3)
+        self.first, self.again = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)
+        self.again.weight = self.first.weight
+        self.dropout = torch.nn.Dropout(0.3)
+
+    def forward(self, x):
+        return self.dropout(self.again(torch.tanh(self.first(self.norm(x)))))
+
+
+@pytest.fixture(scope="module")
+def kinds():
+    """Every kind of block, 121 samples: folds and batches of unequal size."""
+    rng = np.random.default_rng(0)
+    n = 121
+    h = rng.normal(size=(n, 3))
+    X = ModalityDict({
+        "table": h + 0.5 * rng.normal(size=(n, 3)),
+        "own": h + 0.5 * rng.normal(size=(n, 3)),
+        "words": sparse.random(n, 20, 0.2, "csr", random_state=0),
+        "series": rng.normal(size=(n, 6, 2)),
+        "image": rng.normal(size=(n, 1, 5, 5)),
+    })  # fmt: skip
+    score = h[:, 0] + 0.2 * rng.normal(size=n)
+    return X, score
+
+
+def grid(search, X, y, **fit_params):
+    """The same search by scikit-learn's own means."""
+    shared = search.get_params(deep=False)
+    names = PAIRS[type(search)]().get_params()
+    estimator = PAIRS[type(search)](**{k: v for k, v in shared.items() if k in names})
+    other = GridSearchCV(estimator, {"beta": list(search.betas)}, cv=search.cv)
+    return other.fit(X, y, **fit_params)
+
+
+def assert_same(search, other, X):
+    np.testing.assert_allclose(
+        search.cv_results_["mean_test_score"], other.cv_results_["mean_test_score"], atol=1e-4
+    )
+    assert search.beta_ == other.best_params_["beta"]
+    alone, stacked = other.best_estimator_, search.estimators_[0]
+    assert stacked.n_iter_ == alone.n_iter_
+    columns = [c for c in alone.history_ if c not in ("phase", "seconds")]
+    np.testing.assert_allclose(
+        stacked.history_[columns].to_numpy(float), alone.history_[columns].to_numpy(float),
+        rtol=1e-3, atol=1e-4,
+    )  # fmt: skip
+    np.testing.assert_allclose(search.transform(X), alone.transform(X), atol=1e-3)
+    assert stacked.modality_weights_ == pytest.approx(alone.modality_weights_, abs=1e-3)
+
+
+# -- the numbers of separate fits -----------------------------------------------------------------
+@pytest.mark.parametrize("search_class", PAIRS)
+@pytest.mark.parametrize("fusion, weighting", [("cross_attention", "reference"),
+                                               ("concat", "symmetric")])  # fmt: skip
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_scores_are_those_of_a_grid_search(kinds, search_class, fusion, weighting, n_jobs):
+    X, score = kinds
+    y = score if search_class is OMIBRegressorCV else (score > 0).astype(int)
+    search = search_class(
+        betas=BETAS, cv=3, fusion=fusion, weighting=weighting, n_jobs=n_jobs, batch_size=32, **FAST
+    ).fit(X.select(["table", "own"]), y)
+    assert_same(search, grid(search, X.select(["table", "own"]), y), X.select(["table", "own"]))
+
+
+def test_every_kind_of_encoder_stacks(kinds):
+    X, score = kinds
+    search = OMIBClassifierCV(
+        betas=BETAS[:2], cv=3, encoders={"own": Centred(), "series": "gru"}, batch_size=32, **FAST
+    ).fit(X, score > 0)
+    assert_same(search, grid(search, X, score > 0), X)
+
+
+def test_networks_stop_on_their_own(kinds):
+    X, score = kinds
+    X = X.select(["table", "own"])
+    settings = FAST | {"max_epochs": 40, "n_iter_no_change": 2, "learning_rate": 0.01}
+    search = OMIBClassifierCV(betas=[1e-4, 0.1, 3.0], cv=3, refit=False, **settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # beta=3 is above the bound
+        search.fit(X, score > 0)
+        other = grid(search, X, score > 0)
+        alone = [
+            OMIBClassifier(beta=search.beta_, **settings).fit(X[rows], score[rows] > 0)
+            for rows, _ in StratifiedKFold(3).split(X, score > 0)
+        ]
+    np.testing.assert_allclose(search.scores_.mean(1), other.cv_results_["mean_test_score"])
+    epochs = [estimator.n_iter_ for estimator in alone]
+    assert [estimator.n_iter_ for estimator in search.estimators_] == epochs
+    assert len(set(epochs)) > 1 and max(epochs) < 40
+    np.testing.assert_allclose(
+        search.predict_proba(X), np.mean([one.predict_proba(X) for one in alone], 0), atol=1e-3
+    )
+
+
+def test_weights_groups_and_multilabel_targets(kinds):
+    X, score = kinds
+    X = X.select(["table", "own"])
+    Y = np.c_[score > 0, X["own"][:, 1] > 0].astype(int)
+    groups, weight = np.arange(len(X)) // 4, np.arange(len(X)) % 3 + 0.5
+    search = OMIBClassifierCV(betas=BETAS[:2], cv=GroupKFold(3), **FAST)
+    search.fit(X, Y, sample_weight=weight, groups=groups)
+    rows = next(GroupKFold(3).split(X, Y, groups))
+    alone = OMIBClassifier(beta=BETAS[0], **FAST).fit(
+        X[rows[0]], Y[rows[0]], sample_weight=weight[rows[0]], groups=groups[rows[0]]
+    )
+    assert search.scores_[0, 0] == pytest.approx(alone.score(X[rows[1]], Y[rows[1]]), abs=1e-6)
+    assert search.predict(X).shape == Y.shape
+
+
+def test_scores_do_not_depend_on_n_jobs(kinds):
+    X, score = kinds
+    X = X.select(["table", "own"])
+    scores = [
+        OMIBRegressorCV(betas=BETAS, cv=3, n_jobs=n_jobs, **FAST).fit(X, score).scores_
+        for n_jobs in (1, 2, 3)
+    ]
+    np.testing.assert_allclose(scores[1], scores[0], atol=1e-4)
+    np.testing.assert_allclose(scores[2], scores[0], atol=1e-4)
+
+
+# -- what is made of them -------------------------------------------------------------------------
+def test_grid_lies_on_the_bound(kinds):
+    X, score = kinds
+    search = OMIBRegressorCV(betas=4, cv=2, **FAST).fit(X.select(["table", "own"]), score)
+    assert search.betas_[-1] == pytest.approx(search.beta_bounds_.upper)
+    ratios = search.betas_[1:] / search.betas_[:-1]
+    np.testing.assert_allclose(ratios, ratios[0])
+    one = OMIBRegressorCV(betas=1, cv=2, **FAST).fit(X.select(["table", "own"]), score)
+    assert one.betas_.tolist() == [one.beta_bounds_.upper]
+
+
+def test_members_are_averaged(kinds):
+    X, score = kinds
+    X = X.select(["table", "own"])
+    search = OMIBClassifierCV(betas=BETAS[:2], cv=2, n_members=3, **FAST).fit(X, score > 0)
+    assert len(search.estimators_) == 3
+    each = [member.predict_proba(X) for member in search.estimators_]
+    assert not np.allclose(each[0], each[1])
+    np.testing.assert_allclose(search.predict_proba(X), np.mean(each, 0))
+    np.testing.assert_allclose(search.predict_log_proba(X), np.log(np.mean(each, 0)))
+    assert search.transform(X).shape == (len(X), 3 * FAST["latent_dim"])
+    assert len(search.get_feature_names_out()) == 3 * FAST["latent_dim"]
+    reg = OMIBRegressorCV(betas=BETAS[:2], cv=2, n_members=2, **FAST).fit(X, score)
+    mean, std = reg.predict(X, return_std=True)
+    singles = [member.predict(X, return_std=True) for member in reg.estimators_]
+    np.testing.assert_allclose(mean, np.mean([m for m, _ in singles], 0))
+    second_moment = np.mean([m**2 + s**2 for m, s in singles], 0)
+    np.testing.assert_allclose(std, np.sqrt(second_moment - mean**2), rtol=1e-6)
+
+
+def test_a_fold_without_a_class(kinds):
+    X, score = kinds
+    X = X.select(["table", "own"])
+    y = (score > 0).astype(int)
+    y[0] = 2  # in one fold's test part only
+    search = OMIBClassifierCV(betas=BETAS[:2], cv=2, refit=False, **FAST)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        search.fit(X, y)
+    assert search.predict_proba(X).shape == (len(X), 3)
+
+
+def test_one_table_cut_into_modalities(kinds):
+    _, score = kinds
+    table = np.random.default_rng(0).normal(size=(len(score), 6)) + score[:, None]
+    search = OMIBRegressorCV({"a": slice(0, 2), "b": slice(2, 6)}, betas=2, cv=2, **FAST)
+    prediction = search.fit(table, score).predict(table)
+    blocks = clone(search).set_params(modalities=None)
+    blocks.fit({"a": table[:, :2], "b": table[:, 2:]}, score)
+    np.testing.assert_allclose(
+        prediction, blocks.predict({"a": table[:, :2], "b": table[:, 2:]}), atol=1e-5
+    )
+
+
+def test_fits_that_diverge_score_nan(kinds):
+    X, score = kinds
+    X = X.select(["table", "own"])
+    search = OMIBRegressorCV(betas=[0.01, 1e39], cv=2, **FAST)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        with pytest.warns(FitFailedWarning, match="2 fits failed.*Training diverged"):
+            search.fit(X, score)
+        assert np.isnan(search.scores_[1]).all() and search.beta_ == 0.01
+        with pytest.raises(ValueError, match=r"Every fit failed\. Training diverged"):
+            search.set_params(betas=[1e39]).fit(X, score)
+    assert not hasattr(search, "estimators_")
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"betas": [-1.0]}, "betas must be a number of values or a list of values >= 0"),
+        ({"betas": []}, "betas must be a number of values"),
+        ({"betas": 0}, "'betas' parameter of OMIBClassifierCV must be"),
+        ({"n_members": 0}, "'n_members' parameter"),
+        ({"scoring": "accurate"}, "'scoring' parameter"),
+        ({"cv": 1}, "'cv' parameter"),
+        ({"n_heads": 3}, "n_heads must divide latent_dim"),
+    ],
+)
+def test_bad_parameters(kinds, options, message):
+    X, score = kinds
+    with pytest.raises(ValueError, match=message):
+        OMIBClassifierCV(**{**FAST, **options}).fit(X.select(["table"]), score > 0)
+
+
+@pytest.mark.parametrize("search_class", PAIRS)
+def test_shared_parameters_have_the_defaults_of_the_estimator(search_class):
+    given, theirs = search_class().get_params(), PAIRS[search_class]().get_params()
+    assert theirs.keys() - given.keys() == {"beta", "beta_scale", "warm_start"}
+    assert all(given[name] == theirs[name] for name in given.keys() & theirs.keys())
+    assert all(name in search_class.__doc__ for name in given)
+
+
+def test_progress_counts_networks(kinds, capsys):
+    X, score = kinds
+    OMIBRegressorCV(betas=2, cv=2, verbose=1, **FAST).fit(X.select(["table"]), score)
+    assert "4/4" in capsys.readouterr().err
+
+
+@parametrize_with_checks([
+    search(betas=2, cv=3, max_epochs=30, random_state=0) for search in PAIRS
+], expected_failed_checks=lambda _: dict.fromkeys((
+    "check_sample_weight_equivalence_on_dense_data",
+    "check_sample_weight_equivalence_on_sparse_data",
+), "folds and batches fall otherwise, see test_common"))  # fmt: skip
+def test_common_checks(estimator, check):
+    check(estimator)
