@@ -1,6 +1,7 @@
 """AdamW with clipped gradients, for one network and for a stack of them."""
 
 import torch
+from torch.linalg import vector_norm as _norm
 
 MAX_GRAD_NORM = 5.0
 
@@ -44,7 +45,7 @@ class FlatAdamW(torch.optim.AdamW):
             gradients = self._attach(gradients)
         torch._foreach_copy_(self._gradients, list(gradients))
         gradient = self.flat.grad
-        gradient.mul_(_clip(torch.linalg.vector_norm(gradient)))
+        gradient.mul_(_clip(_norm(gradient)))
         self.step()
 
     def _attach(self, gradients):
@@ -98,15 +99,19 @@ class StackedAdamW(torch.optim.AdamW):
         gradients = torch.autograd.grad(loss.sum(), self.parameters, allow_unused=not self.state)
         if not self.state:
             self.parameters, gradients = _used(self.parameters, gradients)
-        norms = [torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients]
-        factor = _clip(torch.linalg.vector_norm(torch.stack(norms), dim=0))
+        # the fused kernel is wrong where a gradient lies otherwise than its parameter (torch 2.13)
+        gradients = [gradient.contiguous() for gradient in gradients]
+        norms = [
+            g.abs() if g.ndim == 1 else _norm(g, dim=tuple(range(1, g.ndim))) for g in gradients
+        ]
+        factor = _clip(_norm(torch.stack(norms), dim=0))
+        clipped = factor.device.type != "cpu" or bool((factor < 1).any())  # no waiting for a GPU
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            if parameter.grad is None:
-                parameter.grad = torch.empty_like(parameter)
-            # into memory laid out as the parameter: the fused kernel supposes that (torch 2.13)
-            lined_up = factor.view(-1, *[1] * (gradient.ndim - 1))
-            torch.mul(gradient, lined_up, out=parameter.grad)
+            if clipped:
+                gradient = gradient * factor.view(-1, *[1] * (gradient.ndim - 1))
+            parameter.grad = gradient
         self.step()
+        self.zero_grad()
 
     def keep(self, rows):
         """Go on with some of the networks.
@@ -116,7 +121,7 @@ class StackedAdamW(torch.optim.AdamW):
         rows : Tensor of shape (n_kept,), int64
         """
         for parameter in self.param_groups[0]["params"]:
-            parameter.data, parameter.grad = parameter.data[rows], None
+            parameter.data = parameter.data[rows]
             state = self.state.get(parameter, {})
             for name in state.keys() & {"exp_avg", "exp_avg_sq"}:
                 state[name] = state[name][rows]

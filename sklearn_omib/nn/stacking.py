@@ -35,13 +35,16 @@ class StackedLinear(nn.Module):
     def __init__(self, layers):
         super().__init__()
         _stack_tensors(self, layers)
+        # W^T, as its gradient comes, so that the optimiser need not copy that
+        self.weight.data = self.weight.data.mT.contiguous()
+        self.weight.is_transposed = True
 
     def forward(self, x):
-        rows, weight = x.flatten(1, -2), self.weight.mT
+        rows = x.flatten(1, -2)
         if self.bias is None:
-            y = rows.bmm(weight)
+            y = rows.bmm(self.weight)
         else:
-            y = torch.baddbmm(self.bias.unsqueeze(1), rows, weight)
+            y = torch.baddbmm(self.bias.unsqueeze(1), rows, self.weight)
         return y.unflatten(1, x.shape[1:-1])
 
 
@@ -194,4 +197,5 @@ def unstack(stacked, modules, rows=None):
             (stacked.buffers(), module.buffers()),
         ):
             for source, tensor in zip(ours, theirs, strict=True):
-                tensor.copy_(source[row])
+                own = source[row]
+                tensor.copy_(own.mT if getattr(source, "is_transposed", False) else own)
