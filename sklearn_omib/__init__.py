@@ -1,8 +1,16 @@
 """Optimal Multimodal Information Bottleneck for scikit-learn."""
 
 from ._classifier import OMIBClassifier
+from ._distributed import fit_alone
 from ._modalities import ModalityDict, check_modalities
 from ._regressor import OMIBRegressor
 from ._version import __version__
 
-__all__ = ["ModalityDict", "OMIBClassifier", "OMIBRegressor", "__version__", "check_modalities"]
+__all__ = [
+    "ModalityDict",
+    "OMIBClassifier",
+    "OMIBRegressor",
+    "__version__",
+    "check_modalities",
+    "fit_alone",
+]

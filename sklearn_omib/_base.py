@@ -17,10 +17,11 @@ from sklearn.model_selection import (
     StratifiedGroupKFold,
     StratifiedShuffleSplit,
 )
-from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from ._compat import HasMethods, Interval, StrOptions, _check_sample_weight, _fit_context
+from ._distributed import common_random_state, current_group, together
 from ._optimizer import FlatAdamW
 from ._scaling import BlockScaler
 from ._training import (
@@ -170,6 +171,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         """What remains to be learned once the network is trained, from (train, valid) data."""
 
     # -- fitting --------------------------------------------------------------------------
+    @together
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, groups=None):
         """Fit the model: warm-up of the branches, then the main phase.
@@ -199,7 +201,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         resume = self.warm_start and hasattr(self, "net_")
         if not resume:
             self.__dict__.pop("net_", None)  # a fit that fails leaves no half of an older one
-        rng = check_random_state(self.random_state)
+        rng = common_random_state(self.random_state)
         X, target, weight, groups = self._check_input(X, y, sample_weight, groups, not resume)
         train, valid = self._validation_split(
             len(target), self._stratification(target), groups, rng
@@ -219,10 +221,11 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         self.n_iter_ = sum(row["phase"] == "main" for row in self.net_.history[before:])
         return self
 
+    @together
     def _partial_fit(self, X, y, sample_weight):
         """One main epoch on a chunk; the first chunk also sets up the network and warms it up."""
         first = not hasattr(self, "net_")
-        rng = check_random_state(self.random_state)
+        rng = common_random_state(self.random_state)
         X, target, weight, _ = self._check_input(X, y, sample_weight, None, first)
         if first:
             self._initialise(X, rng)
@@ -405,17 +408,17 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             )
 
     def _train(self, data, rng, warmup_epochs, max_epochs):
-        net = self.net_
+        net, group = self.net_, current_group()
         callbacks = []
         if data[1] is not None:
             callbacks.append(("early_stopping", EarlyStopping(self.n_iter_no_change, self.tol)))
-        if self.verbose:
+        if self.verbose and (group is None or group.rank == 0):
             epochs = {"warm-up": warmup_epochs, "main": max_epochs}
             callbacks.append(("progress", ProgressBar(epochs)))
         net.set_params(callbacks=callbacks)
         net.initialize_callbacks()
-        net.seed(rng.randint(2**31 - 1))
         try:
+            net.join(group, self, data).seed(rng.randint(2**31 - 1))
             with cpu_threads(self.n_threads):
                 if warmup_epochs:
                     net.run_phase("warm-up", data, warmup_epochs)
@@ -427,6 +430,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             raise
         finally:
             net.unseed()
+            net.group = None
         self.history_ = net.history_frame()
         self.modality_weights_ = dict(
             zip(self.modalities_, net.criterion_.weights.tolist(), strict=True)

@@ -42,12 +42,14 @@ class FlatAdamW(torch.optim.AdamW):
     def _join(self, tensors):
         return torch.cat([tensor.reshape(*self.lead, -1) for tensor in tensors], -1)
 
-    def descend(self, loss):
+    def descend(self, loss, average=None):
         """Make one step down a loss, or down that of each of the stacked networks.
 
         Parameters
         ----------
         loss : Tensor of shape () or (n_networks,)
+        average : callable, default=None
+            Replaces the flat gradient, in place, by its mean over processes.
         """
         gradients = torch.autograd.grad(
             loss.sum() if self.lead else loss, self.parameters, allow_unused=not self.state
@@ -56,6 +58,8 @@ class FlatAdamW(torch.optim.AdamW):
             gradients = self._attach(gradients)
         torch._foreach_copy_(self._gradients, list(gradients))
         gradient = self.flat.grad
+        if average is not None:
+            average(gradient)
         norm = torch.linalg.vector_norm(gradient, dim=-1, keepdim=True)
         gradient.mul_((MAX_GRAD_NORM / (norm + 1e-6)).clamp_max(1.0))
         self.step()
