@@ -226,7 +226,7 @@ def _n_bytes(block):
         return int(block.memory_usage().sum())
     if sparse.issparse(block):
         return block.data.nbytes + block.indices.nbytes + block.indptr.nbytes
-    return block.nbytes
+    return getattr(block, "nbytes", 0)
 
 
 def _check_aligned(indices):
