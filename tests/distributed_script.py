@@ -54,6 +54,16 @@ def message(fit):
     return ""
 
 
+def shared():
+    """Fits that both processes share, and one of the first process only."""
+    found = {"noisy": noisy()}
+    if RANK == 0:
+        X, score = data()
+        with fit_alone():
+            found["alone"] = OMIBClassifier(max_epochs=2).fit(X, score > 0).n_iter_
+    return {**found, "exact": exact()}
+
+
 def exact():
     """Fits without noise: shared, and alone with the doubled batch; and the rows of each epoch."""
     without_noise()
@@ -117,9 +127,7 @@ def noisy():
     found["partial"] = state(reg.partial_fit(X, score))
     tiny = OMIBClassifier(batch_size=1, max_epochs=2, early_stopping=False, random_state=0)
     found["tiny"] = state(tiny.fit(X[:3], [0, 1, 0]))
-    if RANK == 0:
-        with fit_alone():
-            found["alone"] = OMIBClassifier(max_epochs=2).fit(X, score > 0).n_iter_
+    OMIBNet.seed = seed
     return found
 
 
