@@ -26,17 +26,17 @@ def data():
 
 
 def measure(batch_size, hidden_dim):
-    """Fit, and print the median seconds of the main epochs and the loss they reach."""
+    """Fit, and print the seconds of the quickest epoch and the loss they reach."""
     X, y = data()
     clf = OMIBClassifier(
-        batch_size=batch_size, hidden_dim=hidden_dim, warmup_epochs=2, max_epochs=8, random_state=0
+        batch_size=batch_size, hidden_dim=hidden_dim, warmup_epochs=2, max_epochs=12, random_state=0
     ).fit(X, y)
     main = clf.history_[clf.history_.phase == "main"]
     if os.environ.get("RANK", "0") == "0":
         n_weights = sum(p.numel() for p in clf.net_.module_.parameters())
         print(
             f"{os.environ.get('WORLD_SIZE', 1):>9} {batch_size:>10} {n_weights:>8} "
-            f"{main.seconds.median():>13.2f} {main.valid_task_loss.iloc[-1]:>15.3f}"
+            f"{main.seconds.min():>13.2f} {main.valid_task_loss.iloc[-1]:>15.3f}"
         )
 
 

@@ -197,6 +197,8 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         ValueError
             If a modality is empty, not numeric, not finite or of another length than the others,
             if y is constant or not finite, or if training diverges.
+        RuntimeError
+            If another process that shares the fit stops or fails.
         """
         resume = self.warm_start and hasattr(self, "net_")
         if not resume:
