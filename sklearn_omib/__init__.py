@@ -1,6 +1,7 @@
 """Optimal Multimodal Information Bottleneck for scikit-learn."""
 
 from ._classifier import OMIBClassifier
+from ._distributed import fit_alone
 from ._modalities import ModalityDict, check_modalities
 from ._regressor import OMIBRegressor
 from ._search import OMIBClassifierCV, OMIBRegressorCV
@@ -14,4 +15,5 @@ __all__ = [
     "OMIBRegressorCV",
     "__version__",
     "check_modalities",
+    "fit_alone",
 ]

@@ -17,10 +17,11 @@ from sklearn.model_selection import (
     StratifiedGroupKFold,
     StratifiedShuffleSplit,
 )
-from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from ._compat import HasMethods, Interval, StrOptions, _check_sample_weight, _fit_context
+from ._distributed import common_random_state, current_group, together
 from ._optimizer import FlatAdamW
 from ._scaling import BlockScaler
 from ._stream import StreamData, buffer_rows, in_storage_order, is_streamed, sample_rows
@@ -171,6 +172,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         """What remains to be learned once the network is trained, from (train, valid) data."""
 
     # -- fitting --------------------------------------------------------------------------
+    @together
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, groups=None):
         """Fit the model: warm-up of the branches, then the main phase.
@@ -196,6 +198,8 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         ValueError
             If a modality is empty, not numeric, not finite or of another length than the others,
             if y is constant or not finite, or if training diverges.
+        RuntimeError
+            If another process that shares the fit stops or fails.
 
         Notes
         -----
@@ -213,7 +217,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
 
     def _prepare(self, X, y, sample_weight, groups, resume=False):
         """All of fit before training: (train, valid) data and the seed to train with."""
-        rng = check_random_state(self.random_state)
+        rng = common_random_state(self.random_state)
         X, target, weight, groups = self._check_input(X, y, sample_weight, groups, not resume)
         train, valid = self._validation_split(
             len(target), self._stratification(target), groups, rng,
@@ -234,10 +238,11 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         self._chunk_rng = rng  # for a partial_fit that follows
         return data, rng.randint(2**31 - 1)
 
+    @together
     def _partial_fit(self, X, y, sample_weight):
         """One main epoch on a chunk; the first chunk also sets up the network and warms it up."""
         first = not hasattr(self, "net_")
-        rng = check_random_state(self.random_state)
+        rng = common_random_state(self.random_state)
         X, target, weight, _ = self._check_input(X, y, sample_weight, None, first)
         if first:
             self._initialise(X, rng)
@@ -428,17 +433,17 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             )
 
     def _train(self, data, seed, warmup_epochs, max_epochs):
-        net, before = self.net_, len(self.net_.history)
+        net, before, group = self.net_, len(self.net_.history), current_group()
         callbacks = []
         if data[1] is not None:
             callbacks.append(("early_stopping", EarlyStopping(self.n_iter_no_change, self.tol)))
-        if self.verbose:
+        if self._shows_progress():
             epochs = {"warm-up": warmup_epochs, "main": max_epochs}
             callbacks.append(("progress", ProgressBar(epochs)))
         net.set_params(callbacks=callbacks)
         net.initialize_callbacks()
-        net.seed(seed)
         try:
+            net.join(group, self, data).seed(seed)
             with cpu_threads(self.n_threads):
                 if warmup_epochs:
                     net.run_phase("warm-up", data, warmup_epochs)
@@ -450,7 +455,12 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             raise
         finally:
             net.unseed()
+            net.group = None
         self._read_off(before)
+
+    def _shows_progress(self):
+        group = current_group()
+        return bool(self.verbose) and (group is None or group.rank == 0)
 
     def _read_off(self, before=0):
         """Set what training leaves in the net; ``before`` epochs belong to an earlier fit."""
@@ -476,7 +486,8 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
     def _tensor_data(self, X, target=None, weight=None):
         device = torch.device(self.net_.device)
         if is_streamed(X):
-            return StreamData(X, self._as_float32, target, weight, device, bool(self.verbose))
+            progress = self._shows_progress()
+            return StreamData(X, self._as_float32, target, weight, device, progress)
         return TensorData(self._as_float32(X), target, weight, device)
 
     def _forward(self, X):

@@ -73,7 +73,8 @@ class OMIBClassifier(ClassifierMixin, BaseOMIB):
     max_epochs : int, default=100
         Largest number of epochs of the main phase.
     batch_size : int, default=128
-        Largest number of rows per step; batches differ by at most one row.
+        Largest number of rows per step; batches differ by at most one row. Processes that share
+        a fit take as many each.
     learning_rate : float, default=5e-4
         Of AdamW.
     weight_decay : float, default=1.0

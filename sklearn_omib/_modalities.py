@@ -172,6 +172,10 @@ class ModalityDict:
             key = key.astype(int) if key.size == 0 else key
         return ModalityDict({name: take_rows(block, key) for name, block in self.items()})
 
+    def __sizeof__(self):
+        # dask asks it what to send to its workers once instead of with every task
+        return object.__sizeof__(self) + sum(_n_bytes(block) for block in self.values())
+
     def __array__(self, dtype=None, copy=None):
         return np.hstack([flatten_block(block) for block in self.values()]).astype(
             dtype, copy=False
@@ -220,6 +224,14 @@ def _iter_blocks(modalities):
 def _is_mudata(X):
     """Whether X has what is used of MuData: a mapping ``mod`` of AnnData, matrices in ``X``."""
     return isinstance(getattr(X, "mod", None), Mapping)
+
+
+def _n_bytes(block):
+    if isinstance(block, pd.DataFrame):
+        return int(block.memory_usage().sum())
+    if sparse.issparse(block):
+        return block.data.nbytes + block.indices.nbytes + block.indptr.nbytes
+    return getattr(block, "nbytes", 0)
 
 
 def _check_aligned(indices):

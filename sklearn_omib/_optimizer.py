@@ -33,18 +33,22 @@ class FlatAdamW(torch.optim.AdamW):
         """The parameters as one tensor of shape (n_parameters,)."""
         return self.param_groups[0]["params"][0]
 
-    def descend(self, loss):
+    def descend(self, loss, average=None):
         """Make one step down a loss.
 
         Parameters
         ----------
         loss : Tensor of shape ()
+        average : callable, default=None
+            Replaces the flat gradient, in place, by its mean over processes.
         """
         gradients = torch.autograd.grad(loss, self.parameters, allow_unused=not self.state)
         if not self._gradients:
             gradients = self._attach(gradients)
         torch._foreach_copy_(self._gradients, list(gradients))
         gradient = self.flat.grad
+        if average is not None:
+            average(gradient)
         gradient.mul_(_clip(_norm(gradient)))
         self.step()
 
@@ -100,13 +104,11 @@ class StackedAdamW(torch.optim.AdamW):
         if not self.state:
             self.parameters, gradients = _used(self.parameters, gradients)
         # the fused kernel is wrong where a gradient lies otherwise than its parameter (torch 2.13)
-        gradients = [gradient.contiguous() for gradient in gradients]
-        norms = [
-            g.abs() if g.ndim == 1 else _norm(g, dim=tuple(range(1, g.ndim))) for g in gradients
-        ]
+        contiguous = [gradient.contiguous() for gradient in gradients]
+        norms = [_norm(gradient.view(len(gradient), -1), dim=1) for gradient in contiguous]
         factor = _clip(_norm(torch.stack(norms), dim=0))
         clipped = factor.device.type != "cpu" or bool((factor < 1).any())  # no waiting for a GPU
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+        for parameter, gradient in zip(self.parameters, contiguous, strict=True):
             if clipped:
                 gradient = gradient * factor.view(-1, *[1] * (gradient.ndim - 1))
             parameter.grad = gradient

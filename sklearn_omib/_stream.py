@@ -102,7 +102,7 @@ class StreamData:
         """Return all rows as :class:`TensorData`."""
         return self._load(self.chunks)
 
-    def batches(self, batch_size, generator=None):
+    def batches(self, batch_size, generator=None, share=None):
         """Yield the data in batches whose sizes differ by at most one row.
 
         Parameters
@@ -111,6 +111,8 @@ class StreamData:
             The largest size. Batches in order are no larger than a buffer either.
         generator : torch.Generator, default=None
             Shuffles the rows; None keeps their order.
+        share : callable, default=None
+            Turns ``(start, stop)`` of a batch into the part of it that is wanted; all is read.
         """
         n_rows = buffer_rows(self.X)
         if generator is None:
@@ -125,7 +127,8 @@ class StreamData:
             for group, buffer in zip(groups, self._read_ahead(fillings), strict=True):
                 order = self._order(len(buffer), generator).to(self.device)
                 for start, stop in pairwise([edge - group[0] for edge in group]):
-                    yield buffer.take(order[start:stop])
+                    wanted = slice(*((start, stop) if share is None else share(start, stop)))
+                    yield buffer.take(order[wanted])
                     bar.update(stop - start)
 
     @staticmethod

@@ -7,6 +7,7 @@ loop and callbacks are skorch's, and the few hooks overridden here say why.
 from __future__ import annotations
 
 import copy
+import os
 import threading
 from contextlib import contextmanager, suppress
 from itertools import pairwise
@@ -19,6 +20,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer
 from tqdm.auto import tqdm
 
+from ._distributed import ProcessGroup, current_group
 from ._optimizer import FlatAdamW
 from .nn import SparseBatch, set_generator
 
@@ -31,6 +33,8 @@ MIN_PREDICT_ROWS = 16
 # -- devices and threads --------------------------------------------------------------------------
 def resolve_device(device):
     """Turn "auto" into the best device there is: cuda, then mps, then cpu.
+
+    Processes started together on one machine take a GPU each, by their LOCAL_RANK.
 
     Parameters
     ----------
@@ -47,8 +51,11 @@ def resolve_device(device):
     """
     if device == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda")
-        if torch.backends.mps.is_available():
+            if "LOCAL_RANK" not in os.environ:
+                return torch.device("cuda")
+            return torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+        # processes cannot exchange what lies on mps
+        if torch.backends.mps.is_available() and current_group() is None:
             return torch.device("mps")
         return torch.device("cpu")
     try:
@@ -139,7 +146,7 @@ class TensorData:
             torch.from_numpy(block.data).to(self.device),
         )
 
-    def batches(self, batch_size, generator=None):
+    def batches(self, batch_size, generator=None, share=None):
         """Yield the data in batches whose sizes differ by at most one row.
 
         Parameters
@@ -148,11 +155,15 @@ class TensorData:
             The largest size.
         generator : torch.Generator, default=None
             Shuffles the rows; None keeps their order.
+        share : callable, default=None
+            Turns ``(start, stop)`` of a batch into the part of it that is wanted.
         """
         order = None
         if generator is not None:
             order = torch.randperm(self.n_samples, generator=generator).to(self.device)
         for start, stop in pairwise(batch_edges(self.n_samples, batch_size)):
+            if share is not None:
+                start, stop = share(start, stop)
             yield self.take(slice(start, stop) if order is None else order[start:stop])
 
 
@@ -161,13 +172,20 @@ def _rows(tensor, rows):
 
 
 class _Batches:
-    """An iterable that starts a new pass over the data each time, as skorch's loop expects."""
+    """An iterable that starts a new pass over the data each time, as skorch's loop expects.
 
-    def __init__(self, data, batch_size, generator):
+    The processes of a group pass over the data together: a batch holds ``batch_size`` rows of each.
+    """
+
+    def __init__(self, data, batch_size, generator, group):
         self.data, self.batch_size, self.generator = data, batch_size, generator
+        self.group = group
 
     def __iter__(self):
-        return self.data.batches(self.batch_size, self.generator)
+        if self.group is None:
+            return self.data.batches(self.batch_size, self.generator)
+        n_rows = self.batch_size * self.group.size
+        return self.data.batches(n_rows, self.generator, self.group.share)
 
 
 # -- the net --------------------------------------------------------------------------------------
@@ -208,6 +226,7 @@ class OMIBNet(NeuralNet):
 
     phase = "warm-up"
     shuffle_generator: torch.Generator | None = None
+    group: ProcessGroup | None = None  # that shares the fit
 
     @property
     def _default_callbacks(self):
@@ -219,12 +238,14 @@ class OMIBNet(NeuralNet):
     def get_iterator(self, dataset, training=False):
         # whole batches from tensors: a DataLoader would index row by row
         if training:
-            return _Batches(dataset, self.batch_size, self.shuffle_generator)
-        return _Batches(dataset, PREDICT_BATCH, None)
+            return _Batches(dataset, self.batch_size, self.shuffle_generator, self.group)
+        return _Batches(dataset, PREDICT_BATCH, None, self.group)
 
     def seed(self, seed):
         """Make shuffling, dropout and noise reproducible and private to this net."""
         self.shuffle_generator = torch.Generator().manual_seed(seed)
+        if self.group is not None:
+            seed += self.group.rank  # the shuffled order is common, dropout and noise are not
         generator = torch.Generator(device=self.device).manual_seed(seed)
         set_generator(self.module_, generator)
         return self
@@ -235,6 +256,15 @@ class OMIBNet(NeuralNet):
         set_generator(self.module_, None)
         return self
 
+    def join(self, group, estimator, data):
+        """Train with the other processes of a group, beginning with the weights of the first."""
+        self.group = group
+        if group is not None:
+            group.check_same(estimator, data)
+            for part in (self.module_, self.criterion_):
+                group.broadcast([*part.parameters(), *part.buffers()])
+        return self
+
     def initialize_optimizer(self, *args, **kwargs):
         self.optimizer_ = FlatAdamW(
             self.module_.parameters(), lr=self.lr, weight_decay=self.optimizer__weight_decay
@@ -243,8 +273,13 @@ class OMIBNet(NeuralNet):
 
     def train_step(self, batch, **fit_params):
         terms = objective_terms(self.module_, self.criterion_, self.phase, batch)
-        self.optimizer_.descend(terms.loss)
+        self.optimizer_.descend(terms.loss, self.group and self._average)
         return terms
+
+    def _average(self, gradient):
+        """Make the gradient and the objective's moving averages those of all processes' rows."""
+        averages = [a for name, a in self.criterion_.named_buffers() if name != "weights"]
+        self.group.average([gradient, *averages])  # type: ignore[union-attr]
 
     def validation_step(self, batch, **fit_params):
         with torch.no_grad():
@@ -255,14 +290,22 @@ class OMIBNet(NeuralNet):
         if iterator is None:
             return
         self._set_training(training)
+        group = self.group
+        if group is not None:
+            group.stage = f"in epoch {len(self.history)} ({self.phase})"
         if training and self.phase == "main" and self._main_epochs() > 0:
             self.criterion_.reweight()
         terms, sizes = [], []
         for batch in iterator:
             terms.append(step_fn(batch, **fit_params).flat())
-            sizes.append(len(batch[2]))
+            sizes.append(len(batch[2]) if group is None else group.n_rows)
         share = torch.tensor(sizes, device=terms[0].device) / len(iterator.data)
-        self.record(prefix, (share @ torch.stack(terms)).tolist(), self.criterion_.weights.tolist())
+        means = share @ torch.stack(terms)
+        if group is not None:
+            means = group.sum(means)
+            if training:
+                group.broadcast(self.module_.buffers())  # of a user's batch normalisation
+        self.record(prefix, means.tolist(), self.criterion_.weights.tolist())
 
     def _main_epochs(self):
         return sum(row["phase"] == "main" for row in self.history[:-1])

@@ -37,7 +37,7 @@ class StackedLinear(nn.Module):
         _stack_tensors(self, layers)
         # W^T, as its gradient comes, so that the optimiser need not copy that
         self.weight.data = self.weight.data.mT.contiguous()
-        self.weight.is_transposed = True
+        self.weight.is_transposed = True  # type: ignore[attr-defined]
 
     def forward(self, x):
         rows = x.flatten(1, -2)
