@@ -26,6 +26,7 @@ from ._optimizer import FlatAdamW
 from ._scaling import BlockScaler
 from ._stream import StreamData, buffer_rows, in_storage_order, is_streamed, sample_rows
 from ._training import (
+    PRECISIONS,
     EarlyStopping,
     OMIBNet,
     ProgressBar,
@@ -77,6 +78,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         "tol": [Interval(Real, 0, None, closed="left")],
         "standardize": ["boolean"],
         "device": [str, torch.device],
+        "precision": [StrOptions(set(PRECISIONS))],
         "n_threads": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
@@ -115,6 +117,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         tol,
         standardize,
         device,
+        precision,
         n_threads,
         warm_start,
         random_state,
@@ -146,6 +149,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         self.tol = tol
         self.standardize = standardize
         self.device = device
+        self.precision = precision
         self.n_threads = n_threads
         self.warm_start = warm_start
         self.random_state = random_state
@@ -442,6 +446,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             callbacks.append(("progress", ProgressBar(epochs)))
         net.set_params(callbacks=callbacks)
         net.initialize_callbacks()
+        net.precision = self.precision
         try:
             net.join(group, self, data).seed(seed)
             with cpu_threads(self.n_threads):

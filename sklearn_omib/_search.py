@@ -272,7 +272,7 @@ class OMIBClassifierCV(ClassifierMixin, BaseOMIBCV):
     encoders, hidden_dim, latent_dim, n_layers, dropout, input_dropout, head_layers, fusion, \
 n_heads, entropy_estimator, weighting, trb_weight, warmup_epochs, max_epochs, batch_size, \
 learning_rate, weight_decay, early_stopping, validation_fraction, n_iter_no_change, tol, \
-standardize, class_weight, device, n_threads, random_state, verbose
+standardize, class_weight, device, precision, n_threads, random_state, verbose
         As in :class:`OMIBClassifier`, with the same defaults.
 
     Attributes
@@ -355,6 +355,7 @@ standardize, class_weight, device, n_threads, random_state, verbose
         standardize=True,
         class_weight=None,
         device="auto",
+        precision="float32",
         n_threads=1,
         random_state=None,
         verbose=0,
@@ -441,7 +442,7 @@ class OMIBRegressorCV(RegressorMixin, BaseOMIBCV):
     encoders, hidden_dim, latent_dim, n_layers, dropout, input_dropout, head_layers, fusion, \
 n_heads, entropy_estimator, weighting, trb_weight, warmup_epochs, max_epochs, batch_size, \
 learning_rate, weight_decay, early_stopping, validation_fraction, n_iter_no_change, tol, \
-standardize, device, n_threads, random_state, verbose
+standardize, device, precision, n_threads, random_state, verbose
         As in :class:`OMIBRegressor`, with the same defaults.
 
     Attributes
@@ -505,6 +506,7 @@ n_iter_, n_features_in_, feature_names_in_
         tol=1e-4,
         standardize=True,
         device="auto",
+        precision="float32",
         n_threads=1,
         random_state=None,
         verbose=0,

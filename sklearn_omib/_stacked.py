@@ -142,7 +142,7 @@ class _Stack:
             [net.criterion_.beta for net in nets], device=self.device
         )
         first = self.estimators[0]
-        self.batch_size = first.batch_size
+        self.batch_size, self.precision = first.batch_size, first.precision
         self.optimizer = StackedAdamW(
             self.module.parameters(), first.learning_rate, first.weight_decay
         )
@@ -188,7 +188,7 @@ class _Stack:
         with nullcontext() if training else torch.no_grad():
             for batches in zip(*passes, strict=True):
                 batch = self._side_by_side(batches)
-                step = objective_terms(self.module, self.objective, phase, batch)
+                step = objective_terms(self.module, self.objective, phase, batch, self.precision)
                 if training:
                     self.optimizer.descend(step.loss)
                 terms.append(step.flat())

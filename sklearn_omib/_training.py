@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import os
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import pairwise
 
 import numpy as np
@@ -24,6 +24,7 @@ from ._distributed import ProcessGroup, current_group
 from ._optimizer import FlatAdamW
 from .nn import SparseBatch, set_generator
 
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 PREDICT_BATCH = 4096  # rows per batch where no gradient is kept
 # Matrix products of a few rows sum in another order than those of many. Padding to this many rows
 # makes the prediction of a sample the same, to the last bit, whatever it is predicted with.
@@ -189,7 +190,15 @@ class _Batches:
 
 
 # -- the net --------------------------------------------------------------------------------------
-def objective_terms(module, objective, phase, batch):
+def _in_float32(output):
+    """A tuple of tensors and such tuples, converted."""
+    if isinstance(output, tuple):
+        parts = map(_in_float32, output)
+        return output._make(parts) if hasattr(output, "_make") else tuple(parts)
+    return None if output is None else output.float()
+
+
+def objective_terms(module, objective, phase, batch, precision="float32"):
     """The objective of a phase on one batch, for one network or a stack of them.
 
     Parameters
@@ -199,15 +208,21 @@ def objective_terms(module, objective, phase, batch):
     objective : OMIBObjective
     phase : {"warm-up", "main"}
     batch : (inputs, y, weight)
+    precision : {"float32", "bfloat16"}
+        Of the network's matrix products; the objective is always computed in float32.
 
     Returns
     -------
     ObjectiveTerms
     """
     inputs, y, weight = batch
+    low = precision != "float32"
+    with torch.autocast(weight.device.type, PRECISIONS[precision]) if low else nullcontext():
+        output = module.warm_up(inputs) if phase == "warm-up" else module(inputs)
+    if low:
+        output = _in_float32(output)
     if phase == "warm-up":
-        return objective.warm_up(module.warm_up(inputs), y, weight)
-    output = module(inputs)
+        return objective.warm_up(output, y, weight)
     terms = objective(output, y, weight)
     if module.training:
         objective.update(output, y, weight, terms.divergence)
@@ -225,6 +240,7 @@ class OMIBNet(NeuralNet):
     """
 
     phase = "warm-up"
+    precision = "float32"
     shuffle_generator: torch.Generator | None = None
     group: ProcessGroup | None = None  # that shares the fit
 
@@ -272,7 +288,7 @@ class OMIBNet(NeuralNet):
         return self
 
     def train_step(self, batch, **fit_params):
-        terms = objective_terms(self.module_, self.criterion_, self.phase, batch)
+        terms = self._terms(batch)
         self.optimizer_.descend(terms.loss, self.group and self._average)
         return terms
 
@@ -283,7 +299,10 @@ class OMIBNet(NeuralNet):
 
     def validation_step(self, batch, **fit_params):
         with torch.no_grad():
-            return objective_terms(self.module_, self.criterion_, self.phase, batch)
+            return self._terms(batch)
+
+    def _terms(self, batch):
+        return objective_terms(self.module_, self.criterion_, self.phase, batch, self.precision)
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         # terms stay on the device and are read once per epoch; skorch reads the loss every batch

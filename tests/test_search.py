@@ -140,6 +140,15 @@ def test_weights_groups_and_multilabel_targets(kinds):
     assert search.predict(X).shape == Y.shape
 
 
+def test_bfloat16_stacks_too(kinds):
+    X, score = kinds
+    search = OMIBClassifierCV(betas=BETAS[:2], cv=3, precision="bfloat16", **FAST)
+    search.fit(X, score > 0)
+    other = grid(search, X, score > 0)
+    mean = search.cv_results_["mean_test_score"]
+    np.testing.assert_allclose(mean, other.cv_results_["mean_test_score"], atol=0.03)
+
+
 def test_scores_do_not_depend_on_n_jobs(kinds):
     X, score = kinds
     X = X.select(["table", "own"])

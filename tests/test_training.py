@@ -174,3 +174,18 @@ def test_gpu_agrees_with_cpu(mixed):
     assert next(on_gpu.net_.module_.parameters()).device.type == "cuda"
     on_cpu = OMIBClassifier(device="cpu", **fit).fit(X, y)
     assert abs(on_gpu.score(X, y) - on_cpu.score(X, y)) < 0.1
+
+
+def test_bfloat16_trains_to_the_same_within_its_rounding(tables):
+    X, y, score = tables
+    settings = {"max_epochs": 20, "warmup_epochs": 2, "dropout": 0.0, "input_dropout": 0.0,
+                "random_state": 0}  # fmt: skip
+    full = OMIBClassifier(**settings).fit(X, y)
+    low = OMIBClassifier(precision="bfloat16", **settings).fit(X, y)
+    loss = "valid_task_loss"
+    assert not low.history_[loss].equals(full.history_[loss])
+    np.testing.assert_allclose(low.history_[loss].iloc[2:], full.history_[loss].iloc[2:], rtol=0.05)
+    assert {parameter.dtype for parameter in low.net_.module_.parameters()} == {torch.float32}
+    assert low.transform(X).dtype == np.float32
+    reg = OMIBRegressor(precision="bfloat16", **settings).fit(X, score)
+    assert np.isfinite(reg.predict(X, return_std=True)).all()
