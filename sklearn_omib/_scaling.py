@@ -6,6 +6,8 @@ from sklearn.preprocessing import StandardScaler
 
 from ._validation import iterate_block
 
+CHUNK_VALUES = 2**16  # standardised at a time: what a processor's cache holds
+
 
 class BlockScaler:
     """Bring every block to unit scale in float32, fitted on training rows.
@@ -66,19 +68,34 @@ class BlockScaler:
             scaled = sparse.csr_matrix(block, dtype=np.float64) / (scaler or 1.0)
             return self._to_float32(name, scaled.tocsr())
         block = np.asarray(block)
-        if scaler is not None:
-            block = np.asarray(block, dtype=np.float64)
-            flat = scaler.transform(_channels_last(block))
-            block = _channels_first(flat, block.shape)
-        return self._to_float32(name, block)
+        if scaler is None:
+            return self._to_float32(name, block)
+        scaled = self._standardised(_channels_last(block), scaler)
+        self._check_finite(name, scaled)
+        return _channels_first(scaled, block.shape)
+
+    @staticmethod
+    def _standardised(table, scaler):
+        """What the scaler's transform gives, in float32, without a float64 copy of the table."""
+        scaled = np.empty(table.shape, np.float32)
+        n_rows = max(CHUNK_VALUES // max(table.shape[1], 1), 1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for start in range(0, len(table), n_rows):
+                rows = slice(start, start + n_rows)
+                np.divide(table[rows] - scaler.mean_, scaler.scale_, out=scaled[rows])
+        return scaled
 
     @staticmethod
     def _to_float32(name, block):
         with np.errstate(over="ignore"):
             block = block.astype(np.float32)  # a copy: encoders may work in place
-        if not np.isfinite(block.data if sparse.issparse(block) else block).all():
-            raise ValueError(f"Modality {name!r} holds values too large for float32.")
+        BlockScaler._check_finite(name, block.data if sparse.issparse(block) else block)
         return block
+
+    @staticmethod
+    def _check_finite(name, values):
+        if not np.isfinite(values).all():
+            raise ValueError(f"Modality {name!r} holds values too large for float32.")
 
 
 def _channels_last(block):

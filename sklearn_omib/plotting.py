@@ -2,9 +2,103 @@
 
 from __future__ import annotations
 
+import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-__all__ = ["TrainingCurveDisplay"]
+__all__ = ["BetaScoreDisplay", "TrainingCurveDisplay"]
+
+
+def _subplots(n_columns, **options):
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError("Plotting needs matplotlib: pip install 'sklearn-omib[plot]'.") from error
+    return plt.subplots(1, n_columns, layout="constrained", **options)[1]
+
+
+class BetaScoreDisplay:
+    """Cross-validated score over beta, with the bound.
+
+    Parameters
+    ----------
+    betas : array-like of shape (n_betas,)
+        In 1/nat.
+    scores : array-like of shape (n_betas, n_folds)
+    bounds : BetaBounds
+    best_beta : float
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+    ax_ : matplotlib Axes
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_omib import OMIBClassifierCV
+    >>> from sklearn_omib.plotting import BetaScoreDisplay
+    >>> X = {"a": np.random.default_rng(0).normal(size=(40, 2)), "b": np.arange(80.).reshape(40, 2)}
+    >>> clf = OMIBClassifierCV(betas=2, cv=2, max_epochs=2).fit(X, np.arange(40) % 2)
+    >>> display = BetaScoreDisplay.from_estimator(clf)  # doctest: +SKIP
+    """
+
+    def __init__(self, betas, scores, bounds, best_beta):
+        self.betas, self.scores = np.asarray(betas), np.asarray(scores)
+        self.bounds, self.best_beta = bounds, best_beta
+
+    @classmethod
+    def from_estimator(cls, estimator, ax=None):
+        """Plot the scores of a fitted search.
+
+        Parameters
+        ----------
+        estimator : OMIBClassifierCV or OMIBRegressorCV
+        ax : matplotlib Axes, default=None
+
+        Returns
+        -------
+        BetaScoreDisplay
+        """
+        check_is_fitted(estimator, "scores_")
+        parts = estimator.betas_, estimator.scores_, estimator.beta_bounds_, estimator.beta_
+        return cls(*parts).plot(ax)
+
+    def plot(self, ax=None):
+        """Draw every fold, the mean with its standard error, M_l, M_u and the beta chosen.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+
+        Returns
+        -------
+        self : BetaScoreDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        ax = _subplots(1, figsize=(6, 3.6)) if ax is None else ax
+        order = np.argsort(self.betas)
+        betas, scores = self.betas[order], self.scores[order]
+        mean, error = scores.mean(1), scores.std(1) / np.sqrt(scores.shape[1])
+        ax.plot(betas, scores, color="0.8", linewidth=0.8, zorder=1)
+        ax.fill_between(betas, mean - error, mean + error, alpha=0.25, linewidth=0)
+        ax.plot(betas, mean, "o-", label="mean over folds")
+        chosen = np.flatnonzero(betas == self.best_beta)
+        ax.plot(betas[chosen], mean[chosen], "k*", markersize=11, label=f"{self.best_beta:.2g}")
+        for bound, name in ((self.bounds.lower, "$M_l$"), (self.bounds.upper, "$M_u$")):
+            ax.axvline(bound, color="0.5", linestyle="--", linewidth=0.8, zorder=0)
+            ax.annotate(name, (bound, 1.01), xycoords=("data", "axes fraction"), ha="center")
+        if (betas > 0).all():
+            ax.set_xscale("log")
+        ax.set(xlabel=r"$\beta$ (1/nat)", ylabel="score")
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.legend(frameon=False, fontsize="small")
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
 
 
 class TrainingCurveDisplay:
@@ -70,14 +164,7 @@ class TrainingCurveDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        if axes is None:
-            try:
-                import matplotlib.pyplot as plt
-            except ImportError as error:
-                raise ImportError(
-                    "Plotting needs matplotlib: pip install 'sklearn-omib[plot]'."
-                ) from error
-            _, axes = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
+        axes = _subplots(3, figsize=(12, 3.4)) if axes is None else axes
         main = self.history[self.history.phase == "main"]
         self._plot_losses(axes[0], main)
         self._plot_modalities(axes[1], main, "train_kl_{}", "KL from the prior (nats)")

@@ -17,6 +17,7 @@ from sklearn_omib import (
     OMIBClassifierCV,
     OMIBRegressor,
     OMIBRegressorCV,
+    _lazy,
 )
 
 FAST = {"max_epochs": 5, "warmup_epochs": 2, "hidden_dim": 16, "latent_dim": 8, "n_heads": 2,
@@ -138,6 +139,17 @@ def test_weights_groups_and_multilabel_targets(kinds):
     )
     assert search.scores_[0, 0] == pytest.approx(alone.score(X[rows[1]], Y[rows[1]]), abs=1e-6)
     assert search.predict(X).shape == Y.shape
+
+
+def test_data_larger_than_memory(kinds, tmp_path, monkeypatch):
+    X, score = kinds
+    table = np.memmap(tmp_path / "table", np.float32, "w+", shape=X["table"].shape)
+    table[:] = X["table"]
+    table.flush()
+    X = ModalityDict({"table": table, "own": X["own"]})
+    monkeypatch.setattr(_lazy, "MEMORY_BUDGET", 0)
+    search = OMIBRegressorCV(betas=BETAS, cv=3, batch_size=32, **FAST).fit(X, score)
+    assert_same(search, grid(search, X, score), X)
 
 
 def test_bfloat16_stacks_too(kinds):
