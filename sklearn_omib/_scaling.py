@@ -79,10 +79,12 @@ class BlockScaler:
         """What the scaler's transform gives, in float32, without a float64 copy of the table."""
         scaled = np.empty(table.shape, np.float32)
         n_rows = max(CHUNK_VALUES // max(table.shape[1], 1), 1)
+        centred = np.empty((min(n_rows, len(table)), table.shape[1]))
         with np.errstate(over="ignore", invalid="ignore"):
             for start in range(0, len(table), n_rows):
-                rows = slice(start, start + n_rows)
-                np.divide(table[rows] - scaler.mean_, scaler.scale_, out=scaled[rows])
+                part, chunk = table[start : start + n_rows], scaled[start : start + n_rows]
+                np.subtract(part, scaler.mean_, out=centred[: len(part)])
+                np.divide(centred[: len(part)], scaler.scale_, out=chunk)
         return scaled
 
     @staticmethod
