@@ -329,7 +329,7 @@ def picture(results, path):
     left.axhline(1, color="grey", lw=0.8)
     left.set(xscale="log", xticks=[64, 128, 256], xticklabels=[64, 128, 256], ylim=(0, None),
              xlabel="batch size", ylabel="seconds of ours / of the other", title="fit")  # fmt: skip
-    left.legend(fontsize=7)
+    left.legend(fontsize=7, frameon=False)
     rows = results[(results.section == "search") & results.what.str.contains("GridSearchCV")]
     middle.barh(rows.setting, rows.value)
     middle.axvline(0.25, color="grey", lw=0.8)
@@ -344,14 +344,14 @@ def picture(results, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sections", nargs="*", default=list(SECTIONS), choices=[[], *SECTIONS])
+    parser.add_argument("sections", nargs="*", metavar="section", help=", ".join(SECTIONS))
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     torch.set_num_threads(1)
     machine = {"device": DEVICE, "n_cores": os.cpu_count(), "torch": torch.__version__}
     results = pd.read_csv(RESULTS) if RESULTS.exists() else pd.DataFrame(columns=["section"])
-    for section in arguments.sections:
+    for section in arguments.sections or SECTIONS:
         rows = []
         for setting, what, value, unit in SECTIONS[section](arguments.rounds):
             print(f"{section:8} {setting:36} {what:46} {value:10.3f} {unit}", flush=True)

@@ -40,6 +40,7 @@ from .nn import OMIBNetwork, OMIBObjective, seeded_initialisation
 from .nn.encoders import ENCODERS, default_encoder
 from .nn.fusion import FUSIONS
 
+PREDICTION, XI, LOG_VARIANCE = range(3)  # what OMIBNetwork.predict returns
 MIN_SAMPLES_TO_SPLIT = 10  # below it no rows are held out
 # what the weights of a network depend on: a warm start cannot change it
 STRUCTURE = (
@@ -495,20 +496,18 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             return StreamData(X, self._as_float32, target, weight, device, progress)
         return TensorData(self._as_float32(X), target, weight, device)
 
-    def _forward(self, X):
-        """Prediction, xi and log variance for all rows, as float64 or float32 arrays."""
+    def _forward(self, X, *wanted):
+        """Some outputs of the network for all rows: PREDICTION, XI, LOG_VARIANCE."""
         check_is_fitted(self, "net_")
         X = validate_modalities(self, X, reset=False, modalities=self.modalities)
         order = in_storage_order(X, np.arange(len(X)))
         data = self._tensor_data(X[order] if is_streamed(X) else X)
         with cpu_threads(self.n_threads):
-            parts = zip(*self.net_.predict_batches(data), strict=True)
-            outputs = tuple(
-                None if part[0] is None else torch.cat(part).cpu().numpy() for part in parts
-            )
+            batches = [[part[i] for i in wanted] for part in self.net_.predict_batches(data)]
+            outputs = [torch.cat(parts).cpu().numpy() for parts in zip(*batches, strict=True)]
         if is_streamed(X):
-            outputs = tuple(None if part is None else part[np.argsort(order)] for part in outputs)
-        if not all(output is None or np.isfinite(output).all() for output in outputs):
+            outputs = [output[np.argsort(order)] for output in outputs]
+        if not all(np.isfinite(output).all() for output in outputs):
             raise ValueError(
                 "The prediction is not finite: X holds values far outside those seen in fit."
             )
@@ -526,7 +525,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         ndarray of shape (n_samples, latent_dim)
             Computed from the means of the codes, without noise.
         """
-        return self._forward(X)[1]
+        return self._forward(X, XI)[0]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -8,7 +8,7 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
-from ._base import BaseOMIB
+from ._base import PREDICTION, BaseOMIB
 from ._compat import StrOptions, _fit_context
 from .nn import BernoulliTask, CategoricalTask
 
@@ -341,7 +341,7 @@ class OMIBClassifier(ClassifierMixin, BaseOMIB):
         ndarray of shape (n_samples, n_classes)
             Rows sum to 1; for a multilabel target, the probability of each label on its own.
         """
-        scores = self._forward(X)[0].astype(np.float64)
+        scores = self._forward(X, PREDICTION)[0].astype(np.float64)
         return special.expit(scores) if self._multilabel else special.softmax(scores, axis=1)
 
     def predict_log_proba(self, X):
@@ -355,7 +355,7 @@ class OMIBClassifier(ClassifierMixin, BaseOMIB):
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        scores = self._forward(X)[0].astype(np.float64)
+        scores = self._forward(X, PREDICTION)[0].astype(np.float64)
         return (
             special.log_expit(scores) if self._multilabel else special.log_softmax(scores, axis=1)
         )
@@ -371,7 +371,7 @@ class OMIBClassifier(ClassifierMixin, BaseOMIB):
         -------
         ndarray of shape (n_samples,) or (n_samples, n_labels)
         """
-        scores = self._forward(X)[0]
+        scores = self._forward(X, PREDICTION)[0]
         if self._multilabel:
             return (scores > 0).astype(int)
         return self.classes_[scores.argmax(1)]

@@ -5,7 +5,7 @@ from sklearn.base import RegressorMixin
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, column_or_1d
 
-from ._base import BaseOMIB
+from ._base import LOG_VARIANCE, PREDICTION, BaseOMIB
 from ._compat import _fit_context
 from .nn import GaussianTask
 
@@ -303,12 +303,13 @@ class OMIBRegressor(RegressorMixin, BaseOMIB):
         std : ndarray of the same shape
             Only if ``return_std``.
         """
-        prediction, _, log_variance = self._forward(X)
+        wanted = (PREDICTION, LOG_VARIANCE) if return_std else (PREDICTION,)
+        prediction, *log_variance = self._forward(X, *wanted)
         mean = self._target_scaler.inverse_transform(prediction.astype(np.float64))
         mean = mean[:, 0] if self._one_output else mean
         if not return_std:
             return mean
-        variance = self.net_.criterion_.task.variance.cpu().numpy() * np.exp(log_variance)
+        variance = self.net_.criterion_.task.variance.cpu().numpy() * np.exp(log_variance[0])
         std = np.sqrt(variance.astype(np.float64)) * self._target_scaler.scale_
         return mean, std[:, 0] if self._one_output else std
 
