@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Mapping
+from itertools import pairwise
 from numbers import Integral, Real
 
 import numpy as np
@@ -27,10 +28,12 @@ from ._scaling import BlockScaler
 from ._stream import StreamData, buffer_rows, in_storage_order, is_streamed, sample_rows
 from ._training import (
     PRECISIONS,
+    PREDICT_BATCH,
     EarlyStopping,
     OMIBNet,
     ProgressBar,
     TensorData,
+    batch_edges,
     cpu_threads,
     resolve_device,
 )
@@ -501,10 +504,18 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         check_is_fitted(self, "net_")
         X = validate_modalities(self, X, reset=False, modalities=self.modalities)
         order = in_storage_order(X, np.arange(len(X)))
-        data = self._tensor_data(X[order] if is_streamed(X) else X)
+        if is_streamed(X):
+            parts = iter([X[order]])
+        else:  # prepared part by part, while the processor's cache holds it
+            edges = pairwise(batch_edges(len(X), PREDICT_BATCH))
+            parts = (X[start:stop] for start, stop in edges)
         with cpu_threads(self.n_threads):
-            batches = [[part[i] for i in wanted] for part in self.net_.predict_batches(data)]
-            outputs = [torch.cat(parts).cpu().numpy() for parts in zip(*batches, strict=True)]
+            batches = [
+                [output[i] for i in wanted]
+                for part in parts
+                for output in self.net_.predict_batches(self._tensor_data(part))
+            ]
+            outputs = [torch.cat(pieces).cpu().numpy() for pieces in zip(*batches, strict=True)]
         if is_streamed(X):
             outputs = [output[np.argsort(order)] for output in outputs]
         if not all(np.isfinite(output).all() for output in outputs):

@@ -82,9 +82,12 @@ class BlockScaler:
         centred = np.empty((min(n_rows, len(table)), table.shape[1]))
         with np.errstate(over="ignore", invalid="ignore"):
             for start in range(0, len(table), n_rows):
-                part, chunk = table[start : start + n_rows], scaled[start : start + n_rows]
-                np.subtract(part, scaler.mean_, out=centred[: len(part)])
-                np.divide(centred[: len(part)], scaler.scale_, out=chunk)
+                part = table[start : start + n_rows]
+                buffer = centred[: len(part)]
+                np.copyto(buffer, part)  # casts on their own: mixed types slow arithmetic down
+                buffer -= scaler.mean_
+                buffer /= scaler.scale_
+                scaled[start : start + n_rows] = buffer
         return scaled
 
     @staticmethod
