@@ -344,6 +344,7 @@ def picture(results, path):
     left.axhline(1, color="grey", lw=0.8)
     left.set(xscale="log", xticks=[64, 128, 256], xticklabels=[64, 128, 256], ylim=(0, None),
              xlabel="batch size", ylabel="seconds of ours / of the other", title="fit")  # fmt: skip
+    left.minorticks_off()
     left.legend(fontsize=7, frameon=False)
     rows = results[(results.section == "search") & results.what.str.contains("GridSearchCV")]
     middle.barh(rows.setting, rows.value)

@@ -244,7 +244,7 @@ def _that_ended(families):
 
 
 class OMIBClassifierCV(ClassifierMixin, BaseOMIBCV):
-    """OMIBClassifier with beta chosen by cross-validation, for the price of a few fits.
+    """OMIBClassifier with beta chosen by cross-validation, all fits side by side.
 
     All betas, folds and members are trained side by side as one stacked network, each with the
     rows, seed and early stopping it would have alone: scores are those of a GridSearchCV over
@@ -416,7 +416,7 @@ standardize, class_weight, device, precision, n_threads, random_state, verbose
 
 
 class OMIBRegressorCV(RegressorMixin, BaseOMIBCV):
-    """OMIBRegressor with beta chosen by cross-validation, for the price of a few fits.
+    """OMIBRegressor with beta chosen by cross-validation, all fits side by side.
 
     See :class:`OMIBClassifierCV`; predictions are averaged over networks.
 
