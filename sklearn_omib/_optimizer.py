@@ -23,7 +23,8 @@ class FlatAdamW(torch.optim.AdamW):
     def __init__(self, parameters, lr, weight_decay):
         self.parameters = list(parameters)
         self._gradients: list = []  # views of the flat gradient while attached
-        super().__init__([_join(self.parameters)], lr, weight_decay=weight_decay, fused=True)
+        flat = _join(self.parameters)
+        super().__init__([flat], lr, weight_decay=weight_decay, fused=_can_fuse(flat))
 
     def __getstate__(self):
         return {**super().__getstate__(), "parameters": self.parameters, "_gradients": []}
@@ -91,7 +92,8 @@ class StackedAdamW(torch.optim.AdamW):
 
     def __init__(self, parameters, lr, weight_decay):
         self.parameters = list(parameters)
-        super().__init__(self.parameters, lr, weight_decay=weight_decay, fused=True)
+        fused = _can_fuse(self.parameters[0])
+        super().__init__(self.parameters, lr, weight_decay=weight_decay, fused=fused)
 
     def descend(self, loss):
         """Make one step down each loss.
@@ -127,6 +129,10 @@ class StackedAdamW(torch.optim.AdamW):
             state = self.state.get(parameter, {})
             for name in state.keys() & {"exp_avg", "exp_avg_sq"}:
                 state[name] = state[name][rows]
+
+
+def _can_fuse(parameter):
+    return parameter.device.type in ("cpu", "cuda")
 
 
 def _join(parameters):

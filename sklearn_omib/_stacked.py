@@ -76,17 +76,18 @@ def train_stacked(families, n_jobs=None, n_threads=1, verbose=0):
     n_networks = sum(len(family.estimators) for family in families)
     bar = tqdm(total=n_networks, desc="networks", unit="net") if verbose else None
     with cpu_threads(n_threads), bar or nullcontext():
-        parallel = Parallel(n_jobs=n_jobs, backend="threading")
-        epochs = families[0].estimators[0].warmup_epochs
-        if epochs:
+        parallel, train = Parallel(n_jobs=n_jobs, backend="threading"), delayed(_Stack.train)
+        first = families[0].estimators[0]
+        if first.warmup_epochs:
             leaders = [Siblings([f.estimators[0]], f.data, f.rows, f.noise) for f in families]
-            warm_up = delayed(_Stack.train)
-            parallel(warm_up(some, "warm-up", epochs) for some in _stacks(leaders, n_jobs))
+            parallel(
+                train(some, "warm-up", first.warmup_epochs) for some in _stacks(leaders, n_jobs)
+            )
             for family in families:
                 _share_warm_up(family.estimators)
-        epochs = families[0].estimators[0].max_epochs
-        main = delayed(_Stack.train)
-        failed = parallel(main(some, "main", epochs, bar) for some in _stacks(families, n_jobs))
+        failed = parallel(
+            train(some, "main", first.max_epochs, bar) for some in _stacks(families, n_jobs)
+        )
     failed = [pair for some in failed for pair in some]
     for estimator, _ in failed:
         del estimator.net_
