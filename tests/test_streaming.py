@@ -215,7 +215,10 @@ def counting(n, path, rows=None):
     X, y = ModalityDict(X), np.arange(n)
     if rows is not None:
         X, y = X[rows], y[rows]
-    to_float = lambda blocks: {k: v.astype(np.float32) for k, v in blocks.items()}  # noqa: E731
+
+    def to_float(blocks):
+        return {name: block.astype(np.float32) for name, block in blocks.items()}
+
     return StreamData(X, to_float, y, None, torch.device("cpu"))
 
 
