@@ -76,18 +76,27 @@ class BlockScaler:
 
     @staticmethod
     def _standardised(table, scaler):
-        """What the scaler's transform gives, in float32, without a float64 copy of the table."""
+        """What the scaler's transform gives, in float32, without a float64 copy of the table.
+
+        float32 tables stay so: their values minus the float32 nearest the mean round no worse
+        than the result does, and what that misses of the mean is taken off next.
+        """
+        single = table.dtype == np.float32
+        mean = scaler.mean_.astype(table.dtype) if single else scaler.mean_
+        remainder = (scaler.mean_ - mean).astype(mean.dtype)
+        scale = scaler.scale_.astype(mean.dtype)
         scaled = np.empty(table.shape, np.float32)
         n_rows = max(CHUNK_VALUES // max(table.shape[1], 1), 1)
-        centred = np.empty((min(n_rows, len(table)), table.shape[1]))
+        buffer = None if single else np.empty((min(n_rows, len(table)), table.shape[1]))
         with np.errstate(over="ignore", invalid="ignore"):
             for start in range(0, len(table), n_rows):
                 part = table[start : start + n_rows]
-                buffer = centred[: len(part)]
-                np.copyto(buffer, part)  # casts on their own: mixed types slow arithmetic down
-                buffer -= scaler.mean_
-                buffer /= scaler.scale_
-                scaled[start : start + n_rows] = buffer
+                rows = scaled[start : start + n_rows]
+                centred = rows if buffer is None else buffer[: len(part)]
+                np.subtract(part, mean, out=centred)
+                if single:
+                    centred -= remainder
+                np.divide(centred, scale, out=rows, casting="same_kind")
         return scaled
 
     @staticmethod
