@@ -1,5 +1,12 @@
-"""Multimodal data sets: each loader returns a Bunch whose ``X`` is a ModalityDict."""
+"""Multimodal data sets: each returns a Bunch whose ``X`` is a ModalityDict."""
 
 from ._real import data_folder, load_breast_cancer_blocks, load_digits_views, load_mosi
+from ._synthetic import make_sim
 
-__all__ = ["data_folder", "load_breast_cancer_blocks", "load_digits_views", "load_mosi"]
+__all__ = [
+    "data_folder",
+    "load_breast_cancer_blocks",
+    "load_digits_views",
+    "load_mosi",
+    "make_sim",
+]
