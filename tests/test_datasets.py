@@ -4,7 +4,9 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
 from scipy.special import entr, ndtr
+from scipy.stats import norm
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
@@ -131,6 +133,29 @@ def test_entropy_and_factors_without_noise_in_the_modalities():
     clear = make_multimodal_classification(modality_noise=0, flip_y=0.2, random_state=0).truth
     assert clear.information == clear.latent_information
     assert clear.pairwise_information["modality_0", "modality_1"] == np.inf
+
+
+@pytest.mark.parametrize("noise", [0.05, 0.5, 3])
+def test_integrals_agree_with_adaptive_quadrature(noise):
+    weights = [0.1, 0.05, 0.5, 0.35]  # a narrow class, which the Bayes rule may never choose
+    truth = make_multimodal_classification(
+        10, n_modalities=1, n_classes=4, weights=weights, flip_y=0, modality_noise=noise,
+        random_state=0,
+    ).truth  # fmt: skip
+    r = 1 / (1 + noise**2)
+    edges = np.r_[-np.inf, norm.ppf(np.cumsum(weights)[:-1]), np.inf]
+
+    def average(function):
+        def integrand(t):
+            p = np.diff(norm.cdf((edges - np.sqrt(r) * t) / np.sqrt(1 - r)))
+            return norm.pdf(t) * function(p)
+
+        pieces = pairwise(np.linspace(-8, 8, 65))
+        return sum(quad(integrand, *piece, epsabs=1e-9, limit=20)[0] for piece in pieces)
+
+    assert truth.bayes_accuracy["all"] == pytest.approx(average(np.max), abs=1e-6)
+    remaining = average(lambda p: entr(p).sum())
+    assert truth.information["all"] == pytest.approx(truth.entropy - remaining, abs=1e-6)
 
 
 def test_labels_drawn_anew_tell_nothing():

@@ -15,10 +15,14 @@ SINGULAR = 1e-12  # variance below which targets tell each other
 KNOWS_NOTHING = np.zeros(1), np.ones(1)  # rule of eta where q is unknown
 
 
-def normal_rule(centres=(), width=1.0, step=0.02):
-    """Nodes and weights of E f(t) for t standard normal, where f bends within width of centres."""
-    near = np.add.outer(np.asarray(centres), width * np.linspace(-8, 8, 65)).ravel()
-    edges = np.unique(np.clip(np.r_[np.arange(-9, 9 + step / 2, step), near], -9, 9))
+def normal_rule(centres=(), width=1.0, *, coarse=False):
+    """Nodes and weights of E f(t) for t standard normal, where f bends within width of centres.
+
+    The coarse rule is for products of rules, in which the kinks of f average out.
+    """
+    far = np.linspace(-9, 9, 181 if coarse else 901)
+    near = np.add.outer(centres, width * np.linspace(-8, 8, 65 if coarse else 257)).ravel()
+    edges = np.unique(np.clip(np.r_[far, near], -9, 9))
     node, weight = np.polynomial.legendre.leggauss(4)
     half = np.diff(edges)[:, None] / 2
     t = (edges[:-1, None] + half + half * node).ravel()
@@ -37,7 +41,7 @@ def sign_rule(*known, n_bins=400):
     eta, weight = np.ones(1), np.ones(1)
     for share in known:
         scale = np.sqrt(share / max(1 - share, TINY))
-        t, of_t = normal_rule([0], 1 / scale, step=0.1)
+        t, of_t = normal_rule([0], 1 / scale, coarse=True)
         eta = np.outer(eta, 2 * ndtr(scale * t) - 1).ravel()
         weight = np.outer(weight, of_t).ravel()
     place = np.minimum((np.arcsin(eta) / np.pi + 0.5) * n_bins, n_bins - 1).astype(int)
@@ -81,7 +85,7 @@ def best_classification(explained, unexplained, cuts, flip_y=0.0, jump=0.0, sign
     t, weight = KNOWS_NOTHING
     if scale > TINY:
         centres = np.unique(np.r_[cuts - jump, cuts + jump]) / scale
-        t, weight = normal_rule(centres, spread / scale, step=0.02 if jump == 0 else 0.05)
+        t, weight = normal_rule(centres, spread / scale, coarse=jump > 0)
     edges = np.r_[-np.inf, cuts, np.inf]
     up, down = (
         np.diff(ndtr((edges - sign * jump - scale * t[:, None]) / spread)) for sign in (1, -1)
@@ -110,7 +114,7 @@ def _mixing_entropy(eta, distance):
     """
     if distance == 0:
         return np.zeros(len(eta))
-    t, weight = normal_rule([-distance], 1 / (2 * distance), step=0.05)
+    t, weight = normal_rule([-distance], 1 / (2 * distance), coarse=True)
     added = np.zeros(len(eta))
     for p in ((1 + eta) / 2, (1 - eta) / 2):
         with np.errstate(divide="ignore"):
