@@ -5,7 +5,7 @@ scikit-learn 1.6 is the oldest version supported; a helper that moves is mended 
 
 from sklearn.base import _fit_context
 from sklearn.utils._indexing import _get_column_indices
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import (
     _check_feature_names,
@@ -25,4 +25,5 @@ __all__ = [
     "_check_sample_weight",
     "_fit_context",
     "_get_column_indices",
+    "validate_params",
 ]

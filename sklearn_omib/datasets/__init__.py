@@ -1,12 +1,15 @@
 """Multimodal data sets: each returns a Bunch whose ``X`` is a ModalityDict."""
 
 from ._real import data_folder, load_breast_cancer_blocks, load_digits_views, load_mosi
-from ._synthetic import make_sim
+from ._sim import make_sim
+from ._synthetic import make_multimodal_classification, make_multimodal_regression
 
 __all__ = [
     "data_folder",
     "load_breast_cancer_blocks",
     "load_digits_views",
     "load_mosi",
+    "make_multimodal_classification",
+    "make_multimodal_regression",
     "make_sim",
 ]
