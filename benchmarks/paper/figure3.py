@@ -9,7 +9,6 @@ stack on 90 % of the rows (of which 15 % stop the training) and scored on the re
 
 import numpy as np
 from common import (
-    CASES,
     Study,
     arguments,
     difference,
@@ -29,8 +28,8 @@ TOLERANCE = 0.01  # of accuracy: what counts as near the peak
 NOTES = """\
 The paper shows a curve without numbers that peaks at or below M_u. R2 is what ridge regression
 reads off xi in test rows, of the nuisance columns (mean) and of the direction that decides the
-class. xi is the mean of the code: where that has shrunk far below the code's noise, no head could be
-trained on it, but R2 remains.
+class. xi comes from the means of the codes: where those have shrunk far below the codes' noise, no
+head can be trained on it, but R2 remains.
 
 """.splitlines()
 
@@ -96,50 +95,45 @@ def verdict(case, rows):
     return (
         f"SIM-{case}: accuracy peaks at {means.max():.3f}, at {_times(means.idxmax(), upper)}. Up "
         f"to M_u it is within {TOLERANCE} of the peak {where} ({inside.min():.3f} to "
-        f"{inside.max():.3f}). {_fall(near, upper)} Beyond 10 M_u accuracy is {beyond.min():.3f} to "
-        f"{beyond.max():.3f}; the best there minus the best up to M_u: "
+        f"{inside.max():.3f}). {_fall(near, upper)} Beyond 10 M_u accuracy is {beyond.min():.3f} "
+        f"to {beyond.max():.3f}; the best there minus the best up to M_u: "
         f"{difference(curves[beyond.idxmax()] - curves[inside.idxmax()])}."
     )
 
 
 def _times(beta, upper):
-    return f"beta {beta:.2g} = {beta / upper:.2g} M_u"
+    return f"beta {beta:.2g} = {beta / upper:.3g} M_u"
 
 
 def _fall(near, upper):
-    """From which beta on accuracy stays away from its peak."""
+    """From which beta on accuracy stays below its peak."""
     away = near.index[near.index > near[near].index.max()]
     if away.empty:
-        return "It does not fall from the peak for good at the betas tried."
+        return "No beta that was tried is so large that accuracy stays below from there on."
     side = "beyond" if away[0] > 10 * upper else "not beyond"
-    return f"It falls from there for good at {_times(away[0], upper)}, {side} 10 M_u."
+    return f"It stays below that from {_times(away[0], upper)} on, {side} 10 M_u."
 
 
 def report(study):
     rows = study.rows()
-    cases = [case for case in CASES if case in set(rows.case)]
-    by_beta = rows.groupby(["beta", "case"])
+    cases = sorted(set(rows.case))
     bounds = rows.groupby("case")[["lower", "upper"]].mean()
     lines = [
-        f"{rows.n_samples.max():,} rows (a tenth for testing); seeds: {rows.seed.nunique()}. "
-        + " ".join(
-            f"SIM-{case}: M_l = {bounds.lower[case]:.3g}, M_u = {bounds.upper[case]:.3g}."
-            for case in cases
-        ),
+        f"{rows.n_samples.max():,} rows (a tenth for testing); seeds: {rows.seed.nunique()}.",
+        *(f"SIM-{case}: M_l = {bounds.lower[case]:.3g}, M_u = {bounds.upper[case]:.3g}."
+          for case in cases),
         *NOTES,
-    ]
+    ]  # fmt: skip
     for case in cases:
         lines += [verdict(case, rows[rows.case == case]), ""]
-    header = ["beta"] + [f"SIM-{case} {what}" for case in cases
-                         for what in ("accuracy", "R2 nuisance", "R2 decision")]  # fmt: skip
-    body = []
-    for beta in sorted(set(rows.beta)):
-        cells = [f"{beta:.2g}"]
-        for case in cases:
-            some = by_beta.get_group((beta, case)) if (beta, case) in by_beta.groups else None
-            for name in ("accuracy", "r2_nuisance", "r2_decision"):
-                cells.append("" if some is None else spread(some[name]))
-        body.append(cells)
+    measures = ("accuracy", "r2_nuisance", "r2_decision")
+    cells = rows.groupby(["beta", "case"])[list(measures)].agg(spread).unstack("case", "")
+    body = [
+        [f"{beta:.2g}", *(row[measure, case] for case in cases for measure in measures)]
+        for beta, row in cells.iterrows()
+    ]
+    names = ("accuracy", "R2 nuisance", "R2 decision")
+    header = ["beta", *(f"SIM-{case} {name}" for case in cases for name in names)]
     picture(study, rows, cases, bounds)
     study.write("Figure 3: accuracy over beta", lines + table(header, body))
 

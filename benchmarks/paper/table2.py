@@ -8,8 +8,8 @@ training part.
 """
 
 import numpy as np
+import pandas as pd
 from common import (
-    CASES,
     TEST_SHARE,
     Study,
     arguments,
@@ -22,7 +22,8 @@ from common import (
     spread,
     table,
 )
-from sklearn.linear_model import LogisticRegressionCV
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 
 from sklearn_omib import OMIBClassifier
 from sklearn_omib.datasets import make_sim
@@ -63,17 +64,18 @@ def limit(sim, parts):
     return 1 - np.arccos(np.sqrt(min(seen / sum(energy), 1.0))) / np.pi
 
 
-def evaluate(case, seed, input, method, n_samples):
+def evaluate(case, seed, inputs, method, n_samples):
     """The row of one fit."""
     sim = make_sim(case, n_samples, random_state=seed)
-    parts = INPUTS[input]
+    parts = INPUTS[inputs]
     X = sim.X if parts is None else np.hstack([sim.truth.parts[name] for name in parts])
     train, test = split_rows(n_samples)
-    row = {"case": case, "seed": seed, "input": input, "method": method, "n_samples": n_samples,
+    row = {"case": case, "seed": seed, "inputs": inputs, "method": method, "n_samples": n_samples,
            "limit": limit(sim, INPUTS["all columns"] if parts is None else parts),
            "r2_nuisance": np.nan, "r2_decision": np.nan}  # fmt: skip
     if method == "logistic regression":
-        model = LogisticRegressionCV(Cs=np.geomspace(1e-4, 1, 5), cv=5, max_iter=1000)
+        logistic = LogisticRegression(max_iter=1000)
+        model = GridSearchCV(logistic, {"C": np.geomspace(1e-4, 1, 5)}, cv=5)
         model.fit(X[train], sim.y[train])
     else:
         model = OMIBClassifier(random_state=seed).fit(X[train], sim.y[train])
@@ -85,7 +87,7 @@ def evaluate(case, seed, input, method, n_samples):
 
 def run(study, cases, seeds, n_samples, n_jobs):
     jobs = [
-        {"case": case, "seed": seed, "input": name, "method": method, "n_samples": n_samples}
+        {"case": case, "seed": seed, "inputs": name, "method": method, "n_samples": n_samples}
         for seed in range(seeds) for case in cases for name, parts in INPUTS.items()
         for method in (METHODS[:2] if parts else METHODS[2:])
     ]  # fmt: skip
@@ -94,13 +96,12 @@ def run(study, cases, seeds, n_samples, n_jobs):
 
 def comparisons(case, rows):
     """OMIB against each other input by the same means, and what the paper says of them."""
-    accuracy = rows.pivot_table(index="seed", columns=["input", "method"], values="accuracy")
-    if ("x1 and x2", "OMIB") not in accuracy:
-        return
-    ours = accuracy["x1 and x2", "OMIB"]
-    for name, method in accuracy.columns:
-        gain = (ours - accuracy[name, method]).dropna()
-        if method == "OMIB" or gain.empty:
+    by_input = dict(list(rows.groupby(["inputs", "method"], sort=False)))
+    accuracy = {key: some.set_index("seed").accuracy for key, some in by_input.items()}
+    ours = accuracy.pop(("x1 and x2", "OMIB"), pd.Series(dtype=float))
+    for (name, method), theirs in accuracy.items():
+        gain = (ours - theirs).dropna()
+        if gain.empty:
             continue
         claim = ""
         if method == "VIB" and case in PAPER:
@@ -110,7 +111,7 @@ def comparisons(case, rows):
 
 def out_of_reach(case, rows):
     """Inputs of which the paper's accuracy is above what any method can reach on such data."""
-    limits, n_test = rows.groupby("input").limit, TEST_SHARE * rows.n_samples.max()
+    limits, n_test = rows.groupby("inputs").limit, TEST_SHARE * rows.n_samples.max()
     for name, printed in PAPER.get(case, {}).items():
         if name in limits.groups:
             bayes = limits.get_group(name)
@@ -119,30 +120,33 @@ def out_of_reach(case, rows):
                 yield name
 
 
+def accuracies(case, rows):
+    """Cells of the table of one case."""
+    for (name, method), some in rows.groupby(["inputs", "method"], sort=False):
+        printed = PAPER.get(case, {}).get(name)
+        r2 = [some[f"r2_{what}"] for what in ("decision", "nuisance")]
+        yield [
+            name, method, spread(some.accuracy), f"{printed:.3f}" if printed else "",
+            spread(some.limit), *("" if values.isna().all() else spread(values) for values in r2),
+        ]  # fmt: skip
+
+
 def report(study):
     rows = study.rows()
+    order = [list(INPUTS).index(name) for name in rows.inputs]
+    rows = rows.assign(order=order).sort_values(["order", "method"])
     lines = [
         f"{rows.n_samples.max():,} rows (a tenth for testing); seeds: {rows.seed.nunique()}.",
         *NOTES,
     ]
-    for case in [case for case in CASES if case in set(rows.case)]:
-        some = rows[rows.case == case]
-        body = []
-        for name in INPUTS:
-            for method in METHODS:
-                cell = some[(some.input == name) & (some.method == method)]
-                if len(cell):
-                    printed = PAPER.get(case, {}).get(name, "")
-                    r2 = [spread(cell[f"r2_{what}"]) if method != METHODS[0] else ""
-                          for what in ("decision", "nuisance")]  # fmt: skip
-                    body.append([name, method, spread(cell.accuracy), printed,
-                                 spread(cell.limit), *r2])  # fmt: skip
-        header = ["input", "method", "accuracy", "paper", "limit", "R2 decision", "R2 nuisance"]
-        lines += [f"**SIM-{case}**", "", *table(header, body), *comparisons(case, some), ""]
+    header = ["input", "method", "accuracy", "paper", "limit", "R2 decision", "R2 nuisance"]
+    for case, some in rows.groupby("case"):
+        lines += [f"**SIM-{case}**", "", *table(header, accuracies(case, some))]
+        lines += [*comparisons(case, some), ""]
         if case in PAPER:
             above = [f"[{name}]" for name in out_of_reach(case, some)]
             lines += [
-                f"Inputs for which the paper's number is more than {N_STANDARD_ERRORS} standard "
+                f"Inputs for which the paper's number is more than {N_STANDARD_ERRORS} standard",
                 f"errors above the limit of data drawn as it describes: {listed(above)}.", "",
             ]  # fmt: skip
     picture(study, rows)
@@ -150,7 +154,7 @@ def report(study):
 
 
 def picture(study, rows):
-    cases = [case for case in CASES if case in set(rows.case)]
+    cases = sorted(set(rows.case))
     figure, axes = pyplot().subplots(
         1, len(cases), figsize=(4.2 * len(cases), 3.4), sharey=True, squeeze=False,
         layout="constrained",
@@ -159,12 +163,12 @@ def picture(study, rows):
     for ax, case in zip(axes[0], cases, strict=True):
         some = rows[rows.case == case]
         for method in METHODS:
-            accuracy = some[some.method == method].groupby("input").accuracy
+            accuracy = some[some.method == method].groupby("inputs").accuracy
             places = [at[name] for name in accuracy.groups]
             ax.errorbar(
                 accuracy.mean(), places, xerr=accuracy.std().fillna(0), fmt="o", ms=4, label=method
             )
-        limits = some.groupby("input").limit.mean()
+        limits = some.groupby("inputs").limit.mean()
         ax.plot(limits, [at[name] for name in limits.index], "k|", ms=14, label="limit")
         printed = PAPER.get(case, {})
         ax.plot(list(printed.values()), [at[name] for name in printed], "kx", label="paper")
