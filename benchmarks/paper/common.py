@@ -59,14 +59,15 @@ class Study:
         self.path = self.results / f"paper_{name}.csv"
 
     def rows(self):
-        return pd.read_csv(self.path, float_precision="round_trip")
+        return pd.read_csv(self.path)
 
     def missing(self, jobs):
         """Those of some jobs, dicts of the same keys, that have no row yet."""
         if not self.path.exists():
             return list(jobs)
-        rows = self.rows()
-        return [job for job in jobs if not (rows[list(job)] == list(job.values())).all(1).any()]
+        rows = pd.read_csv(self.path, dtype=str)  # as written: a float may not survive parsing
+        done = set(zip(*(rows[name] for name in jobs[0]), strict=True)) if jobs else set()
+        return [job for job in jobs if tuple(map(str, job.values())) not in done]
 
     def run(self, evaluate, tasks, n_jobs=1):
         """Append the rows of ``evaluate(**task)`` to the file, task by task."""
