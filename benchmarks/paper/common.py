@@ -104,14 +104,15 @@ def _timed(evaluate, task):
     return task, evaluate(**task), time.perf_counter() - start
 
 
-def arguments(doc, seeds, *, cases=False, more=()):
+def arguments(doc, seeds, *, jobs=True, cases=False, more=()):
     """Options that all commands share; ``more`` are (flags, options) of argparse."""
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=seeds, help="number of seeds")
-    parser.add_argument("--jobs", type=int, default=1, help="processes side by side")
     parser.add_argument("--out", help="folder for all files, to try something out")
+    if jobs:
+        parser.add_argument("--jobs", type=int, default=1, help="processes side by side")
     if cases:
         parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES)
         parser.add_argument("--samples", type=int, default=N_SAMPLES)

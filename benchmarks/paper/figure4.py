@@ -87,7 +87,7 @@ def picture(study, rows, fitted):
 
 if __name__ == "__main__":
     chosen = arguments(
-        __doc__, seeds=5,
+        __doc__, seeds=5, jobs=False,
         more=[("--rows", {"type": int, "nargs": "+", "default": ROWS})],
     )  # fmt: skip
     figure4 = Study("figure4", chosen.out)

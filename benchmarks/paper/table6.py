@@ -9,8 +9,6 @@ that its seeds differ in the network only; her2st (cancer or not, standardised w
 has four folds of two whole sections; digits hold out 30 %.
 """
 
-from functools import lru_cache
-
 import numpy as np
 from common import (
     Study,
@@ -66,14 +64,9 @@ def mosi(seed):
 
 
 def her2st(seed):
-    spots = _tissue()
+    spots = load_her2st(standardize=True)
     folds = GroupKFold(4, shuffle=True, random_state=seed).split(spots.xy, None, spots.section)
     return spots.X, spots.anomalous, spots.section, list(folds)
-
-
-@lru_cache(1)
-def _tissue():
-    return load_her2st(standardize=True)
 
 
 def digits(seed):
