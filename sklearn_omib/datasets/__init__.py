@@ -1,6 +1,12 @@
 """Multimodal data sets: each returns a Bunch whose ``X`` is a ModalityDict."""
 
-from ._real import data_folder, load_breast_cancer_blocks, load_digits_views, load_mosi
+from ._real import (
+    data_folder,
+    load_breast_cancer_blocks,
+    load_digits_views,
+    load_her2st,
+    load_mosi,
+)
 from ._sim import make_sim
 from ._synthetic import make_multimodal_classification, make_multimodal_regression
 
@@ -8,6 +14,7 @@ __all__ = [
     "data_folder",
     "load_breast_cancer_blocks",
     "load_digits_views",
+    "load_her2st",
     "load_mosi",
     "make_multimodal_classification",
     "make_multimodal_regression",
