@@ -2,6 +2,19 @@
 
 from ._bounds import BetaBounds, estimate_beta_bounds
 from ._capacity import information_capacity
+from ._copula import GaussianCopulaMI
+from ._ksg import KSG
 from ._mine import MINE
+from ._mutual_information import mutual_information
+from ._result import MIResult
 
-__all__ = ["MINE", "BetaBounds", "estimate_beta_bounds", "information_capacity"]
+__all__ = [
+    "KSG",
+    "MINE",
+    "BetaBounds",
+    "GaussianCopulaMI",
+    "MIResult",
+    "estimate_beta_bounds",
+    "information_capacity",
+    "mutual_information",
+]
