@@ -30,7 +30,8 @@ class GaussianCopulaMI(MutualInformationEstimator):
     to first order.
 
     Promised: symmetry; no change under increasing maps of single columns; no change under
-    rotations of the normal scores.
+    rotations of the normal scores; up to chance, independent blocks add up, and no gain from noise
+    or from dropping columns.
 
     Parameters
     ----------
@@ -98,6 +99,8 @@ class GaussianCopulaMI(MutualInformationEstimator):
                 f"{(~kept).sum()} samples of classes with fewer than {MIN_CLASS} are left out."
             )
             counts = counts[counts >= MIN_CLASS]
+            if not len(counts):
+                raise ValueError(f"y has no class of at least {MIN_CLASS} samples.")
         y = np.unique(pair.y[kept], return_inverse=True)[1]
         smallest = counts.min(initial=len(pair.x))
         (x,) = fewer_columns(pair, self.pca, limit=smallest / 10, n_samples=smallest)

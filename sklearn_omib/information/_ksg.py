@@ -25,7 +25,8 @@ class KSG(MutualInformationEstimator):
     Columns become normal scores of their ranks first. With many columns, or more than a few nats,
     the value falls far short of the truth: .5 of 2 nats in 16 + 16 columns.
 
-    Promised: symmetry; no change under increasing maps of single columns.
+    Promised: symmetry; no change under increasing maps of single columns; up to chance, no gain
+    from noise.
 
     Parameters
     ----------
@@ -72,9 +73,7 @@ class KSG(MutualInformationEstimator):
                 f"KSG finds only a part of what {pair.n_columns[0]} + {pair.n_columns[1]} columns "
                 "share."
             )
-        if not all(pair.n_columns):
-            local = np.zeros(n_samples)
-        elif pair.discrete:
+        if pair.discrete:
             local = self._ross(untied(pair.x), pair.y)
         else:
             local = self._kraskov(untied(pair.x), untied(pair.y))

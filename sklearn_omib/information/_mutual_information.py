@@ -13,14 +13,19 @@ from ._pairs import make_pair
 from ._result import make_result, tell
 
 METHODS = {"copula": GaussianCopulaMI, "ksg": KSG, "mine": MINE}
-CLEAR = 2  # standard errors of the difference by which one method has to exceed another
+# one method finds clearly more than another if by so many standard errors of the difference, so
+# many nats, and so great a share: ranks of 1 + 1 columns that share much fall a few per cent short
+CLEAR_ERRORS, CLEAR_NATS, CLEAR_SHARE = 2, 0.02, 0.05
 FEW_NATS, FEW_PER_CENT = 0.05, 0.1  # gains from squares and products that are let pass
 
 
 def mutual_information(
     x, y, *, method="auto", discrete_target="auto", random_state=None, memory=None
 ):
-    """Estimate the mutual information of x and y, in nats.
+    """Estimate the mutual information of x and y, in nats, with its standard error.
+
+    A value below zero, which unbiased estimates of independent data often have, is set to zero; the
+    estimators themselves return it.
 
     Parameters
     ----------
@@ -61,6 +66,9 @@ def mutual_information(
     if method not in ("auto", *METHODS):
         raise ValueError(f"method must be one of {('auto', *METHODS)}, got {method!r}.")
     result = check_memory(memory).cache(_measure)(x, y, method, discrete_target, random_state)
+    if result.value < 0:
+        words = f"The estimate is {result.value:.3f}, less than nothing by chance, and set to 0. "
+        result = replace(result, value=0.0, description=words + result.description)
     tell(result)
     return result
 
@@ -70,7 +78,7 @@ def _measure(x, y, method, discrete_target, random_state):
     pair = make_pair(x, y, discrete_target)
     if method == "auto":
         return _choose(pair, random_state, start)
-    return make_result(method, pair, _estimator(method, random_state)._measure(pair), start)
+    return make_result(method, pair, _estimator(method, random_state).measure_pair(pair), start)
 
 
 def _estimator(method, random_state):
@@ -80,13 +88,13 @@ def _estimator(method, random_state):
 def _choose(pair, random_state, start):
     """The copula, or what finds more than it."""
     ours = replace(pair, warnings=list(pair.warnings))
-    copula = GaussianCopulaMI()._measure(ours)
+    copula = GaussianCopulaMI().measure_pair(ours)
     second, why = _second_opinion(pair, copula.value)
     if second is None:
         return make_result("copula", ours, copula, start, description=f"{why} {copula.description}")
     theirs = replace(pair, warnings=list(pair.warnings))
-    other = _estimator(second, random_state)._measure(theirs)
-    if other.value > copula.value + CLEAR * _error_of_difference(other, copula):
+    other = _estimator(second, random_state).measure_pair(theirs)
+    if _clearly_more(other, copula):
         return make_result(
             second, theirs, other, start, alternatives={"copula": copula.value},
             description=f"{why} {second} found clearly more than the copula, so the dependence is "
@@ -100,6 +108,8 @@ def _choose(pair, random_state, start):
 
 def _second_opinion(pair, found):
     """Which other method to ask, if any, and why."""
+    if not all(pair.n_columns):
+        return None, "No column varies on one side."
     if sum(pair.n_columns) <= MANY_COLUMNS:
         return "ksg", "Few columns."
     if pair.discrete:
@@ -110,8 +120,11 @@ def _second_opinion(pair, found):
     return None, "Squares and products of columns go together as in a Gaussian copula."
 
 
-def _error_of_difference(one, other):
-    """Standard error of a difference; of paired local values where both have all samples."""
-    if len(one.local) == len(other.local):
-        return replace(one, local=one.local - other.local).std_error
-    return (one.std_error**2 + other.std_error**2) ** 0.5
+def _clearly_more(one, other):
+    if len(one.local) == len(other.local):  # of the same samples: chance is much the same in both
+        error = replace(one, local=one.local - other.local).std_error
+    else:
+        error = (one.std_error**2 + other.std_error**2) ** 0.5
+    return one.value - other.value > max(
+        CLEAR_ERRORS * error, CLEAR_NATS, CLEAR_SHARE * other.value
+    )

@@ -111,10 +111,17 @@ class MutualInformationEstimator(BaseEstimator):
         """
         start = time.perf_counter()
         pair = make_pair(x, y, self.discrete_target)
-        measured = self._measure(pair)
+        measured = self.measure_pair(pair)
         self.result_ = make_result(self._name, pair, measured, start)
         tell(self.result_)
         return self.result_.value
+
+    def measure_pair(self, pair):
+        """What ``_measure`` finds, or nothing where a side is constant."""
+        if all(pair.n_columns):
+            return self._measure(pair)
+        nothing = np.zeros(len(pair.x))
+        return Measured(0.0, nothing, pair.n_columns, "A constant side shares nothing.")
 
 
 def make_result(method, pair, measured, start, **more):
