@@ -1,7 +1,9 @@
 """Estimators of mutual information against closed forms, and what they say of themselves."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import sparse
 from scipy.stats import norm
 
 from sklearn_omib.information import (
@@ -187,6 +189,17 @@ def test_doubtful_columns_are_named_and_leave_a_finite_value():
     assert warned(x, x + 1e-9, "canonical correlations are above 1 - 1/n") > 10
     warned(np.round(x), y, "3 columns of x have more than 5% tied values")
     assert warned(np.ones((500, 2)), y, "2 constant columns") == 0
+
+
+def test_frames_sparse_and_image_blocks_are_columns():
+    x, y = correlated(300, 4, 1.0, 0)
+    value = GaussianCopulaMI().estimate(x, y)
+    for same in (pd.DataFrame(x), sparse.csr_matrix(x), x.reshape(300, 2, 2), x.astype(np.float32)):
+        assert GaussianCopulaMI().estimate(same, y) == pytest.approx(value, rel=1e-4)
+    labels = pd.Series(np.where(y[:, 0] > 0, "up", "down"), dtype="category")
+    assert mutual_information(x, labels).n_columns == (4, 1)
+    with pytest.raises(ValueError, match="y contains 1 missing labels"):
+        mutual_information(x, ["a", None, *["b"] * 298])
 
 
 def test_bad_input_of_estimators():

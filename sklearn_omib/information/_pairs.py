@@ -4,8 +4,12 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
+import pandas as pd
+from scipy import sparse
 from scipy.special import ndtri
 from scipy.stats import rankdata
+
+from .._modalities import flatten_block
 
 MIN_SAMPLES = 10
 MANY_TIES = 0.05  # share of a column's values that repeat another
@@ -47,18 +51,18 @@ def make_pair(x, y, discrete_target="auto"):
     -------
     Pair
     """
-    n_samples, n_other = len(x), len(y)
-    if n_samples != n_other or n_samples < MIN_SAMPLES:
-        raise ValueError(
-            f"x and y need the same number of samples, at least {MIN_SAMPLES}; got {n_samples}, "
-            f"{n_other}."
-        )
     discrete = is_discrete(y, discrete_target)
+    x, y = numeric(x, "x"), labels(y, "y") if discrete else numeric(y, "y")
+    if len(x) != len(y) or len(x) < MIN_SAMPLES:
+        raise ValueError(
+            f"x and y need the same number of samples, at least {MIN_SAMPLES}; got {len(x)}, "
+            f"{len(y)}."
+        )
     warnings: list[str] = []
-    x_scores = clean_scores(numeric(x, "x"), "x", warnings)
+    x_scores = clean_scores(x, "x", warnings)
     if discrete:
-        return Pair(x_scores, labels(y, "y"), True, warnings)
-    y_scores = clean_scores(numeric(y, "y"), "y", warnings)
+        return Pair(x_scores, y, True, warnings)
+    y_scores = clean_scores(y, "y", warnings)
     n_leaked = len(_keys(x_scores).keys() & _keys(y_scores).keys())
     if n_leaked:
         warnings.append(
@@ -72,6 +76,8 @@ def is_discrete(y, discrete_target):
     """Whether y is a vector of class labels."""
     if discrete_target not in ("auto", True, False):
         raise ValueError(f"discrete_target must be 'auto', True or False, got {discrete_target!r}.")
+    if sparse.issparse(y):
+        return False
     y = np.asarray(y)
     if discrete_target != "auto":
         if discrete_target and y.size != len(y):
@@ -89,10 +95,9 @@ def is_discrete(y, discrete_target):
 def numeric(v, name):
     """v as finite float64 of shape (n_samples, n_features)."""
     try:
-        v = np.asarray(v, dtype=np.float64)
+        v = flatten_block(v).astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must be numeric; only y may hold labels.") from error
-    v = v.reshape(len(v), -1)
     if not np.isfinite(v).all():
         raise ValueError(f"{name} contains NaN or infinity; impute or drop these samples first.")
     return v
@@ -100,12 +105,11 @@ def numeric(v, name):
 
 def labels(v, name):
     """Class numbers 0, 1, .. of labels."""
-    v = np.asarray(v)
-    missing = np.array([value is None or value != value for value in v.ravel().tolist()])
+    v = np.asarray(v).ravel()
+    missing = pd.isna(v)
     if missing.any():
         raise ValueError(f"{name} contains {missing.sum()} missing labels; drop these samples.")
-    comparable = v.ravel().astype(str) if v.dtype.kind == "O" else v.ravel()
-    return np.unique(comparable, return_inverse=True)[1]
+    return np.unique(v.astype(str) if v.dtype.kind == "O" else v, return_inverse=True)[1]
 
 
 def is_count(value, most=np.inf):
