@@ -204,7 +204,8 @@ def test_frames_sparse_and_image_blocks_are_columns():
 
 def test_bad_input_of_estimators():
     x, y = correlated(50, 2, 1.0, 0)
-    for estimate in (mutual_information, GaussianCopulaMI().estimate, KSG().estimate):
+    estimators = GaussianCopulaMI(), KSG(), MINE(paper=True)
+    for estimate in (mutual_information, *(estimator.estimate for estimator in estimators)):
         with pytest.raises(ValueError, match="same number of samples, at least 10; got 50, 9"):
             estimate(x, y[:9])
         with pytest.raises(ValueError, match="y contains NaN or infinity"):

@@ -1,6 +1,7 @@
 """Mutual Information Neural Estimation (Belghazi et al., ICML 2018)."""
 
-from math import log
+import time
+from math import log, nan
 
 import numpy as np
 import torch
@@ -10,8 +11,8 @@ from torch import nn
 
 from ..nn.random import seeded_initialisation
 from ._critic import Critic, GaussianRatio, scores
-from ._pairs import fewer_columns, numeric
-from ._result import Measured, MutualInformationEstimator
+from ._pairs import check_lengths, fewer_columns, numeric
+from ._result import Measured, MIResult, MutualInformationEstimator
 from ._variational import BOUNDS, donsker_varadhan
 
 EVALUATE_EVERY = 50
@@ -73,7 +74,7 @@ class MINE(MutualInformationEstimator):
         Held-out bound before training and at each evaluation, or the training bound per step with
         ``paper=True``.
     result_ : MIResult
-        The last estimate with its standard error and warnings; not with ``paper=True``.
+        The last estimate with its standard error (none with ``paper=True``) and warnings.
 
     References
     ----------
@@ -127,13 +128,16 @@ class MINE(MutualInformationEstimator):
         self.pca = pca
         self.discrete_target = discrete_target
 
-    def estimate(self, x, y):  # documented by the parent
-        return self._paper_value(x, y) if self.paper else super().estimate(x, y)
+    def _result(self, x, y):
+        return self._paper_result(x, y) if self.paper else super()._result(x, y)
 
-    def _paper_value(self, x, y):
+    def _paper_result(self, x, y):
+        start = time.perf_counter()
         generator, seed = self._generator()
         scaler = StandardScaler().set_output(transform="default")
-        x, y = (_tensor(scaler.fit_transform(numeric(v, name))) for v, name in ((x, "x"), (y, "y")))
+        x, y = numeric(x, "x"), numeric(y, "y")
+        check_lengths(x, y)
+        x, y = (_tensor(scaler.fit_transform(v)) for v in (x, y))
         with seeded_initialisation(seed):
             critic = Critic(x.shape[1] + y.shape[1], 128)
         optimizer = torch.optim.Adam(critic.parameters(), lr=1e-3)
@@ -144,7 +148,13 @@ class MINE(MutualInformationEstimator):
             bound = donsker_varadhan(critic(x[rows], y[rows]), critic(x[rows], y[shuffled])[None])
             _step(optimizer, -bound.mean(), clip=1.0)
             self.history_.append(bound.mean().item())
-        return float(np.mean(self.history_[-100:]))
+        return MIResult(
+            value=float(np.mean(self.history_[-100:])), std_error=nan, method="mine",
+            n_samples=len(x), n_columns=(x.shape[1], y.shape[1]),
+            description="The mean bound on training batches, as in the paper: a property of the "
+            "training loop, not an estimate.",
+            history=tuple(self.history_), seconds=time.perf_counter() - start,
+        )  # fmt: skip
 
     def _measure(self, pair):
         self._check_options()

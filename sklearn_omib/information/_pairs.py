@@ -53,11 +53,7 @@ def make_pair(x, y, discrete_target="auto"):
     """
     discrete = is_discrete(y, discrete_target)
     x, y = numeric(x, "x"), labels(y, "y") if discrete else numeric(y, "y")
-    if len(x) != len(y) or len(x) < MIN_SAMPLES:
-        raise ValueError(
-            f"x and y need the same number of samples, at least {MIN_SAMPLES}; got {len(x)}, "
-            f"{len(y)}."
-        )
+    check_lengths(x, y)
     warnings: list[str] = []
     x_scores = clean_scores(x, "x", warnings)
     if discrete:
@@ -70,6 +66,14 @@ def make_pair(x, y, discrete_target="auto"):
             "continuous data is infinite then, and any number only a floor. Is it a leak?"
         )
     return Pair(x_scores, y_scores, False, warnings)
+
+
+def check_lengths(x, y):
+    if len(x) != len(y) or len(x) < MIN_SAMPLES:
+        raise ValueError(
+            f"x and y need the same number of samples, at least {MIN_SAMPLES}; got {len(x)}, "
+            f"{len(y)}."
+        )
 
 
 def is_discrete(y, discrete_target):

@@ -109,12 +109,14 @@ class MutualInformationEstimator(BaseEstimator):
         UserWarning
             Of all that makes the value less than it seems; ``result_.warnings`` holds the same.
         """
-        start = time.perf_counter()
-        pair = make_pair(x, y, self.discrete_target)
-        measured = self.measure_pair(pair)
-        self.result_ = make_result(self._name, pair, measured, start)
+        self.result_ = self._result(x, y)
         tell(self.result_)
         return self.result_.value
+
+    def _result(self, x, y):
+        start = time.perf_counter()
+        pair = make_pair(x, y, self.discrete_target)
+        return make_result(self._name, pair, self.measure_pair(pair), start)
 
     def measure_pair(self, pair):
         """What ``_measure`` finds, or nothing where a side is constant."""
