@@ -209,6 +209,7 @@ def _one_row_each(ax, names, label):
     """Horizontal rows from top to bottom, named on the left."""
     ax.set(yticks=range(len(names)), yticklabels=list(names), ylim=(len(names) - 0.5, -0.5))
     ax.set_xlabel(label)
+    ax.locator_params(axis="x", nbins=6)
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.grid(axis="y", color="0.92")
@@ -425,16 +426,16 @@ class InformationPlaneDisplay:
             axes = _subplots(len(titles), figsize=(3.6 * len(titles), 3.4), sharey=True)
         axes = np.atleast_1d(axes)
         kept = self.table[self.table.kept]
+        order = np.arange(len(self.table))
         for ax, title in zip(axes, titles, strict=True):
             ax.plot(self.table[title], self.table["I(xi; y)"], color="0.8", zorder=0)
-            ax.scatter(self.table[title], self.table["I(xi; y)"], c=np.arange(len(self.table)))
-            ax.plot(kept[title], kept["I(xi; y)"], "k*", markersize=11)
-            for epoch in self.table.index[[0, -1]]:
-                at = self.table.loc[epoch, [title, "I(xi; y)"]]
-                ax.annotate(f"epoch {epoch}", at, xytext=(5, -11), textcoords="offset points",
-                            fontsize="small")  # fmt: skip
+            points = ax.scatter(self.table[title], self.table["I(xi; y)"], c=order)
+            ax.plot(kept[title], kept["I(xi; y)"], "k*", markersize=11, label="kept")
             ax.set_xlabel(f"{title} (nats)")
             ax.spines[["top", "right"]].set_visible(False)
+        axes[0].legend(frameon=False, fontsize="small")
+        bar = axes[0].figure.colorbar(points, ax=axes, ticks=order, label="epoch")
+        bar.set_ticklabels(self.table.index)
         axes[0].set_ylabel("I(xi; y) (nats)")
         self.axes_, self.figure_ = axes, axes[0].figure
         return self

@@ -26,6 +26,11 @@ from sklearn_omib.inspection import (
     modality_ablation,
     modality_importance,
 )
+from sklearn_omib.plotting import (
+    BottleneckProbeDisplay,
+    InformationPlaneDisplay,
+    ModalityAblationDisplay,
+)
 from sklearn_omib.preprocessing import (
     ModalityConcatenator,
     ModalitySplitter,
@@ -410,7 +415,7 @@ def test_a_target_that_no_modality_knows_alone_is_found():
     assert "warm-up learned nothing" in names(OMIBClassifier(random_state=0).fit(X, xor))
 
 
-def test_rules_on_weights_and_dominance_read_the_history(data):
+def test_rules_read_the_history(data):
     X, y, _ = data
     clf = OMIBClassifier(random_state=0).fit(X.select(["a", "b"]), y)
     clf.history_["weight_b"] = np.where(np.arange(len(clf.history_)) % 2, 1.9, 0.1)
@@ -420,6 +425,9 @@ def test_rules_on_weights_and_dominance_read_the_history(data):
     assert names(clf) == ["dominant modality 'a'"]
     clf.history_["valid_kl_b"] = 0.01 * clf.history_["valid_kl_a"]
     assert names(clf) == ["unused modality 'b'"]
+    clf.history_["valid_kl_b"] = clf.history_["valid_kl_a"]
+    clf.history_["valid_task_loss"] = np.linspace(0.1, 0.5, len(clf.history_))
+    assert names(clf) == ["overfitting from the start"]
 
 
 def test_a_search_is_told_where_its_grid_ends(data):
@@ -434,3 +442,51 @@ def test_only_fitted_omibs_are_diagnosed(data):
         diagnose(OMIBClassifier())
     with pytest.raises(TypeError, match="ends in one, got LogisticRegression"):
         diagnose(linear())
+
+
+# -- every kind of input, and pictures ------------------------------------------------------------
+def test_blocks_of_every_kind(mixed):
+    X, y, score = mixed
+    clf = OMIBClassifier(max_epochs=2, warmup_epochs=1, random_state=0).fit(X, y)
+    importance = modality_importance(clf, X, y, n_repeats=1, random_state=0)
+    assert importance.names == list(X) and np.isfinite(importance.importances).all()
+    assert len(modality_ablation(clf, X, y, method="mask", cv=2)) == 11
+    probe = bottleneck_probe(clf, X, {"score": score, "frame": X["frame"]}, cv=3)
+    assert probe.loc["frame", "inputs"] > 0.5
+    assert np.isfinite(information_plane(clf, X, y, epochs=[1])["I(xi; y)"]).all()
+    report = check_assumptions(X, y, n_permutations=1, n_resamples=2, cv=3)
+    assert len(report.pairs) == 10 and report.pairs.notna().all(axis=None)
+    assert "2 epochs" in diagnose(clf).summary
+
+
+def test_targets_of_several_columns(data):
+    X, y, score = data
+    labels = np.column_stack([y, X["a"][:, 1] > 0]).astype(int)
+    clf = OMIBClassifier(**QUICK).fit(X, labels)
+    assert clf.prior_loss_ == pytest.approx(2 * np.log(2), abs=0.05)
+    assert {"unused modality 'noise'"} >= set(names(clf)) - {"training cut short"}
+    outputs = np.column_stack([score, X["b"][:, 1]])
+    reg = OMIBRegressor(**QUICK).fit(X, outputs)
+    assert reg.prior_loss_ == pytest.approx(1 + np.log(2 * np.pi), abs=0.1)
+    assert "over-compressed" not in names(reg)
+    assert "I(xi; y)" in information_plane(reg, X, outputs, epochs=[1])
+    report = check_assumptions(X, outputs, n_permutations=1, random_state=0)
+    assert report.modalities.loc["all", "alone"] > report.modalities.loc["a", "alone"]
+
+
+def test_displays_draw_their_tables(data, reg):
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    X, y, score = data
+    drawn = ModalityAblationDisplay.from_estimator(linear(), X, y, cv=2)
+    assert [text.get_text() for text in drawn.axes_[0].get_yticklabels()] == list(drawn.table.index)
+    assert drawn.axes_[1].containers[0].lines[0].get_xdata().tolist() == [*drawn.table.difference]
+    probe = BottleneckProbeDisplay.from_estimator(reg, X, {"y": score}, from_="xi", random_state=0)
+    assert len(probe.ax_.containers) == 1 and len(probe.figure_.legends) == 1
+    quick = OMIBRegressor(max_epochs=2, random_state=0)
+    plane = InformationPlaneDisplay.from_estimator(quick, X, score, epochs=[0, 1])
+    assert len(plane.axes_) == 3
+    assert plane.axes_[2].get_xlabel() == "I(xi; noise) (nats)"
+    again = plane.plot(plane.figure_.subplots(1, 3))
+    assert again is plane and len(plane.axes_[0].collections[0].get_offsets()) == len(plane.table)
+    matplotlib.pyplot.close("all")

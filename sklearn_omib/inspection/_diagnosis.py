@@ -19,6 +19,8 @@ UNUSED_ALONE = 0.1  # the same, where the modality knew nothing alone
 DOMINANT = 0.9  # share of all KL
 JUMP = 0.15  # of a weight, from epoch to epoch; weights lie in (0, 2) for "reference"
 FALLING = 0.01  # gain over the last epochs of a fit that is not settled
+AT_ONCE = 3  # epochs in which the best one should not be,
+RISE = 0.1  # where the loss rises by so much from there
 CARRIED_OVER = 0.5  # share of the training gain that validation should see
 
 
@@ -334,6 +336,16 @@ def _unstable_weights(record):
 def _overfitting(record):
     if record.part != "valid":
         return
+    rise = record.loss[-1] - record.loss[record.kept]
+    if record.kept < AT_ONCE and rise > RISE * abs(record.prior):
+        yield Finding(
+            "overfitting from the start",
+            f"the validation task loss is best after epoch {record.kept + 1} and {rise:.2g} nats "
+            f"worse after {len(record.loss)}.",
+            "Lower learning_rate, so that the best moment is not stepped over; raise dropout, "
+            "input_dropout, weight_decay or beta_scale.",
+        )
+        return
     on_training = record.prior - record.main.iloc[record.kept].train_task_loss
     gained = on_training > 2 * NOTHING * abs(record.prior)
     if gained and record.gain < CARRIED_OVER * on_training:
@@ -354,7 +366,8 @@ def _warm_up_learned_nothing(record):
     epochs = record.estimator.warmup_epochs
     yield Finding(
         "warm-up learned nothing",
-        f"no branch beats a constant alone after {epochs} epochs (nats gained: {gains}){found}.",
+        f"after warmup_epochs={epochs} no branch beats a constant alone (nats gained: "
+        f"{gains}){found}.",
         "If only the combination of modalities tells the target: beta_scale=0.01, dropout=0.2, "
         "input_dropout=0, n_iter_no_change=40. Else raise warmup_epochs or learning_rate.",
     )

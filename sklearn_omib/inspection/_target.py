@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from ..information._pairs import is_discrete, normal_scores
 from ._probe import ALPHAS
 
+LOGIT_VARIANCE = 10  # a priori, with standardised columns: whatever their number, none overfits
 LEAST_PROBABILITY = 1e-6  # of a class: one sample costs no more than 14 nats
 
 
@@ -48,7 +49,7 @@ class Target:
         return self._local_of_numbers(features)
 
     def _local_of_labels(self, features):
-        default = LogisticRegression(C=0.1, max_iter=1000)
+        default = LogisticRegression(C=LOGIT_VARIANCE / features.shape[1], max_iter=1000)
         p = self._predict(features, default, method="predict_proba")
         p = p[np.arange(len(p)), self.values].clip(LEAST_PROBABILITY)
         return np.log(p / self.shares[self.values])
