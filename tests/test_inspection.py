@@ -437,6 +437,12 @@ def test_a_search_is_told_where_its_grid_ends(data):
     assert names(search)[0] == "beta at the edge of the grid"
 
 
+def test_chunks_that_hold_nothing_out_are_diagnosed_by_training(data):
+    X, y, _ = data
+    clf = OMIBClassifier(**QUICK).fit(X, y).partial_fit(X, y)
+    assert "training task loss" in diagnose(clf).summary
+
+
 def test_only_fitted_omibs_are_diagnosed(data):
     with pytest.raises(NotFittedError):
         diagnose(OMIBClassifier())

@@ -100,6 +100,7 @@ def check_assumptions(
     Parameters
     ----------
     X : dict, ModalityDict or any form :func:`~sklearn_omib.check_modalities` accepts
+        Blocks outside memory are loaded.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Labels: strings, booleans and integers of few distinct values; else numbers.
     model : estimator, default=None

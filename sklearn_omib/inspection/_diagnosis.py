@@ -160,9 +160,10 @@ class _Record:
         history = estimator.history_
         self.estimator, self.names = estimator, list(estimator.modalities_)
         self.prior = estimator.prior_loss_
-        self.part = "valid" if "valid_task_loss" in history else "train"
-        self.part_name = {"valid": "validation", "train": "training"}[self.part]
         self.main = history[history.phase == "main"].tail(estimator.n_iter_)
+        # a partial_fit that follows a fit holds nothing out
+        held_out = "valid_task_loss" in self.main and self.main.valid_task_loss.notna().all()
+        self.part, self.part_name = ("valid", "validation") if held_out else ("train", "training")
         self.loss = self.main[f"{self.part}_task_loss"].to_numpy()
         self.kept = self.loss.argmin() if self.part == "valid" else len(self.loss) - 1
         self.gain = self.prior - self.loss[self.kept]
