@@ -3,6 +3,7 @@
 from ._bounds import BetaBounds, estimate_beta_bounds
 from ._capacity import information_capacity
 from ._copula import GaussianCopulaMI
+from ._entropy import entropy, total_correlation
 from ._ksg import KSG
 from ._mine import MINE
 from ._mutual_information import mutual_information
@@ -14,7 +15,9 @@ __all__ = [
     "BetaBounds",
     "GaussianCopulaMI",
     "MIResult",
+    "entropy",
     "estimate_beta_bounds",
     "information_capacity",
     "mutual_information",
+    "total_correlation",
 ]

@@ -6,13 +6,24 @@ from itertools import combinations
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.utils.validation import check_memory
 
 from .._modalities import check_modalities, flatten_block
 from ._capacity import _log_det, scatter_matrix
+from ._entropy import PAIRWISE, from_pairs
 from ._mine import MINE
 
 SENSITIVITY = (0.01, 0.1, 1.0)  # noise variances at which the bound is reported
 WEIGHTINGS = ("reference", "symmetric", "fixed")
+SEEN = (
+    "The entropy of continuous data is infinite; these are of standardised features seen through "
+    "Gaussian noise,\nunder a Gaussian model: a reproducible scale for beta that depends on the "
+    "noise variance, not a guarantee.\nDependence other than correlation is not in them."
+)
+UNSEEN = (
+    "The entropy of continuous data is infinite, and so is I(v; v): these numbers are a property "
+    "of the estimator.\nWhat modalities share is a lower bound from pairs of them."
+)
 
 
 @dataclass(frozen=True)
@@ -63,18 +74,27 @@ class BetaBounds:
         if self.sensitivity:
             others = ", ".join(f"{value:.3g} at {s2:g}" for s2, value in self.sensitivity.items())
             lines.append(f"upper bound by noise variance: {others}")
+        lines.append(SEEN if self.noise else UNSEEN)
         return "\n".join(lines)
 
 
 def estimate_beta_bounds(
-    X, *, weighting="reference", estimator="gaussian", noise=0.1, random_state=None
+    X,
+    *,
+    weighting="reference",
+    estimator="gaussian",
+    noise=0.1,
+    pairwise="mean",
+    memory=None,
+    random_state=None,
 ):
     r"""Estimate the bounds M_l and M_u on beta for any number of modalities.
 
     .. math:: M_u = \frac{1}{W\,H(v_1, \dots, v_M)}, \qquad M_l = \frac{1}{W \sum_m H(v_m)}
 
     with W = 2M - 1 for reference weights (3 for two modalities and 5 for three, as in the
-    paper's eq. 17) and W = M for symmetric or fixed ones. For M = 1 both are 1 / H(v).
+    paper's eq. 17) and W = M for symmetric or fixed ones. For M = 1 there is no weight, W = 1, and
+    both bounds are 1 / H(v): that of the variational information bottleneck.
 
     Parameters
     ----------
@@ -85,12 +105,20 @@ def estimate_beta_bounds(
         (:func:`information_capacity`), closed-form for the joint too. "mine" follows the paper:
         H(v) := I(v; v) as its MINE reads it, which for continuous v measures the training loop
         more than the data. An object must estimate mutual information in nats. Except for
-        "gaussian", the joint entropy is sum_m H(v_m) - (2/M) sum_{i<j} I(v_i; v_j), no less than
-        any H(v_m).
+        "gaussian", the joint entropy is sum_m H(v_m) less what pairs of modalities are found to
+        share, and no less than any H(v_m).
     noise : float, default=0.1
         Variance of the Gaussian channel's noise.
+    pairwise : {"mean", "tree"}, default="mean"
+        How mutual information of pairs bounds what all share, except for "gaussian", which needs
+        no pairs: (2/M) sum_{i<j} I(v_i; v_j) as in the paper, or the largest sum along a tree of
+        pairs, which is never less and gives the larger M_u (:func:`total_correlation`).
+    memory : str or object with the joblib.Memory interface, default=None
+        Where to keep what was estimated, so that a search over beta estimates once. It pays for
+        slow estimators: reading a cache takes as long as "gaussian", which is milliseconds for a
+        few hundred columns. OMIB estimators therefore have no such parameter.
     random_state : int, RandomState instance or None, default=None
-        Used by "mine".
+        Used by estimators that have such a parameter.
 
     Returns
     -------
@@ -99,7 +127,17 @@ def estimate_beta_bounds(
     Raises
     ------
     ValueError
-        If the estimated joint entropy is not positive.
+        If an option is not one of those listed, or the estimated joint entropy not positive.
+
+    Notes
+    -----
+    The argument of the paper's App. C and D holds for any M and weights w. Let task information be
+    shared by exactly the modalities in S. A piece delta of it that the code xi lacks raises the
+    relative mutual information, I(xi; y) over the joint entropy F of xi and y, by H(delta) / F, and
+    costs beta H(delta) sum_{m in S} w_m. It is included if and only if beta < 1 / (F sum_{m in S}
+    w_m). The worst case is S of all modalities and F at its largest, H(v_1, .., v_M); with W the
+    largest sum of the weights that is M_u. Weights of the reference kind are 1 for the first
+    modality and below 2 for each other, which gives W = 2M - 1.
 
     Examples
     --------
@@ -111,32 +149,57 @@ def estimate_beta_bounds(
     beta in [0.0232, 0.0233] per nat, from 500 samples
     entropies (gaussian channel): audio 9.6, video 4.8; joint 14.3 nats
     upper bound by noise variance: 0.0121 at 0.01, 0.0233 at 0.1, 0.0805 at 1
+    The entropy of continuous data is infinite; these are of standardised features ...
     """
     if weighting not in WEIGHTINGS:
         raise ValueError(f"weighting must be one of {WEIGHTINGS}, got {weighting!r}.")
+    if pairwise not in PAIRWISE:
+        raise ValueError(f"pairwise must be one of {PAIRWISE}, got {pairwise!r}.")
     X = check_modalities(X)
     n_modalities = len(X.sample_shapes)
     total_weight = 2 * n_modalities - 1 if weighting == "reference" else n_modalities
-    sensitivity = {}
+    cache = check_memory(memory).cache
     if estimator == "gaussian":
-        if noise <= 0:
-            raise ValueError(f"noise must be a positive variance, got {noise!r}.")
-        scatters = {name: scatter_matrix([block]) for name, block in X.items()}
-        entropies = {name: _log_det(scatter, noise) for name, scatter in scatters.items()}
-        joint = scatter_matrix(X.values()) if n_modalities > 1 else next(iter(scatters.values()))
-        joint_entropy = _log_det(joint, noise)
-        if joint_entropy > 0:
-            sensitivity = {s2: 1 / (total_weight * _log_det(joint, s2)) for s2 in SENSITIVITY}
-        method = "gaussian channel"
+        entropies, joint_by_noise = cache(_from_capacity)(X, noise)
+        joint_entropy, method = joint_by_noise[noise], "gaussian channel"
     else:
-        if estimator == "mine":
-            estimator = MINE(paper=True)
-        if hasattr(estimator, "get_params"):  # the object given stays as it is
-            estimator = clone(estimator)
-            if "random_state" in estimator.get_params() and estimator.random_state is None:
-                estimator.set_params(random_state=random_state)
-        entropies, joint_entropy = _from_mutual_information(X, estimator)
-        method, noise = f"I(v; v) by {type(estimator).__name__}", None
+        estimator = _seeded(estimator, random_state)
+        entropies, joint_entropy = cache(_from_mutual_information)(X, estimator, pairwise)
+        joint_by_noise, noise = {}, None
+        method = f"I(v; v) by {type(estimator).__name__}"
+    _check_entropies(entropies, joint_entropy, method)
+    return BetaBounds(
+        lower=1 / (total_weight * sum(entropies.values())),
+        upper=1 / (total_weight * joint_entropy),
+        entropies=entropies,
+        joint_entropy=joint_entropy,
+        total_weight=total_weight,
+        method=method,
+        noise=noise,
+        n_samples=len(X),
+        sensitivity={
+            s2: 1 / (total_weight * joint_by_noise[s2]) for s2 in SENSITIVITY if joint_by_noise
+        },
+    )
+
+
+def _seeded(estimator, random_state):
+    """A copy of the estimator, so that the object given stays as it is, with our seed."""
+    if isinstance(estimator, str):
+        if estimator != "mine":
+            raise ValueError(
+                "estimator must be 'gaussian', 'mine' or an object with estimate(x, y), got "
+                f"{estimator!r}."
+            )
+        estimator = MINE(paper=True)
+    if hasattr(estimator, "get_params"):
+        estimator = clone(estimator)
+        if "random_state" in estimator.get_params() and estimator.random_state is None:
+            estimator.set_params(random_state=random_state)
+    return estimator
+
+
+def _check_entropies(entropies, joint_entropy, method):
     if not joint_entropy > 0:
         raise ValueError(
             f"The joint entropy is estimated as {joint_entropy:.3g} nats ({method}); it must be "
@@ -148,28 +211,26 @@ def estimate_beta_bounds(
                 f"The entropy of modality {name!r} is estimated as {value:.3g} nats ({method}). Is "
                 "the modality constant?",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
-    return BetaBounds(
-        lower=1 / (total_weight * sum(entropies.values())),
-        upper=1 / (total_weight * joint_entropy),
-        entropies=entropies,
-        joint_entropy=joint_entropy,
-        total_weight=total_weight,
-        method=method,
-        noise=noise,
-        n_samples=len(X),
-        sensitivity=sensitivity,
-    )
 
 
-def _from_mutual_information(X, estimator):
+def _from_capacity(X, noise):
+    """Entropies of the modalities, and the joint one by variance of the noise."""
+    if noise <= 0:
+        raise ValueError(f"noise must be a positive variance, got {noise!r}.")
+    scatters = {name: scatter_matrix([block]) for name, block in X.items()}
+    entropies = {name: _log_det(scatter, noise) for name, scatter in scatters.items()}
+    joint = scatter_matrix(X.values()) if len(scatters) > 1 else next(iter(scatters.values()))
+    return entropies, {s2: _log_det(joint, s2) for s2 in {noise, *SENSITIVITY}}
+
+
+def _from_mutual_information(X, estimator, pairwise):
     """Entropies as I(v; v), the joint one from pairwise mutual information."""
     blocks = {name: flatten_block(block) for name, block in X.items()}
     entropies = {name: float(estimator.estimate(block, block)) for name, block in blocks.items()}
-    shared = sum(
-        max(float(estimator.estimate(blocks[a], blocks[b])), 0.0)
-        for a, b in combinations(blocks, 2)
-    )
-    joint = sum(entropies.values()) - 2 / len(blocks) * shared
+    pairs = {
+        (a, b): float(estimator.estimate(blocks[a], blocks[b])) for a, b in combinations(blocks, 2)
+    }
+    joint = sum(entropies.values()) - from_pairs(pairs, list(blocks), pairwise)
     return entropies, float(np.clip(joint, max(entropies.values()), None))

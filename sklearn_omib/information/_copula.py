@@ -37,7 +37,7 @@ class GaussianCopulaMI(MutualInformationEstimator):
     pca : "auto", int or None, default="auto"
         Principal components of the normal scores that are kept per side. "auto" keeps all columns
         unless both sides together have more than a third of the number of samples; then
-        k = min(d, max(2, n // 25), 40) per side. For labels, n is the size of the smallest class
+        k = min(d, max(2, n // 12), 40) per side. For labels, n is the size of the smallest class
         and the limit a tenth of it. Components miss what varies little. No covariance is shrunk:
         shrinkage reads tens of nats off independent wide data.
     discrete_target : "auto" or bool, default="auto"
@@ -76,7 +76,7 @@ class GaussianCopulaMI(MutualInformationEstimator):
         if pair.discrete:
             return self._measure_classes(pair)
         n_samples = len(pair.x)
-        x, y = (whitened(v) for v in fewer_columns(pair, self.pca, limit=n_samples / 3))
+        x, y = fewer_columns(pair, self.pca, limit=n_samples / 3)
         n_columns = x.shape[1], y.shape[1]
         if sum(n_columns) > n_samples - 2:
             raise ValueError(
@@ -84,8 +84,6 @@ class GaussianCopulaMI(MutualInformationEstimator):
                 "samples; it takes fewer columns than samples. Use pca='auto'."
             )
         local = gaussian_local(x, y, pair.warnings)
-        bias = sum(_log_det_bias(n_samples, d) for d in n_columns)
-        local -= (bias - _log_det_bias(n_samples, sum(n_columns))) / 2
         return Measured(
             float(local.mean()), local, n_columns,
             "A Gaussian copula: monotone dependence of any strength; dependence that goes up and "
@@ -111,18 +109,35 @@ class GaussianCopulaMI(MutualInformationEstimator):
         )  # fmt: skip
 
 
-def whitened(scores):
-    """Uncorrelated columns of unit variance that span the same; dependent ones are dropped."""
-    centred = scores - scores.mean(0)
+def canonical_correlations(x, y):
+    """Maps of the centred x and y to canonical variates of unit variance, and the correlations.
+
+    Returns
+    -------
+    to_u : ndarray of shape (n_features_x, n_pairs)
+    to_v : ndarray of shape (n_features_y, n_pairs)
+    rho : ndarray of shape (n_pairs,)
+    ranks : tuple of int
+        Of x and of y.
+    """
+    centred = [v - v.mean(0) for v in (x, y)]
+    whiten_x, whiten_y = (_whitening(v) for v in centred)
+    u, v = centred[0] @ whiten_x, centred[1] @ whiten_y
+    left, rho, right = np.linalg.svd(u.T @ v / len(x), full_matrices=False)
+    return whiten_x @ left, whiten_y @ right.T, np.minimum(rho, 1), (u.shape[1], v.shape[1])
+
+
+def _whitening(centred):
+    """A map to uncorrelated columns of unit variance; directions that do not vary are dropped."""
     variances, directions = np.linalg.eigh(centred.T @ centred / len(centred))
     kept = variances > 1e-10 * variances.max(initial=0)
-    return centred @ (directions[:, kept] / np.sqrt(variances[kept]))
+    return directions[:, kept] / np.sqrt(variances[kept])
 
 
 def gaussian_local(x, y, warnings):
-    """ln p(x, y) / p(x) p(y) of each sample, for whitened x and y that are jointly Gaussian."""
+    """ln p(x, y) / p(x) p(y) of each sample under its Gaussian, with the mean's bias taken off."""
     n_samples = len(x)
-    left, rho, right = np.linalg.svd(x.T @ y / n_samples, full_matrices=False)
+    to_u, to_v, rho, ranks = canonical_correlations(x, y)
     gap = 1 - rho
     if (gap < 1 / n_samples).any():
         warnings.append(
@@ -132,12 +147,13 @@ def gaussian_local(x, y, warnings):
     # two rankings that differ by one swap of neighbours in the middle are this far apart
     gap = np.clip(gap, max(2 * pi / n_samples**3, 1e-12), 1)
     rho, spread = 1 - gap, gap * (2 - gap)
-    u, v = x @ left, y @ right.T
+    u, v = (x - x.mean(0)) @ to_u, (y - y.mean(0)) @ to_v
     ratios = (rho * u * v - rho**2 * (u**2 + v**2) / 2) / spread - np.log(spread) / 2
-    return ratios.sum(1)
+    bias = sum(log_det_bias(n_samples, d) for d in ranks) - log_det_bias(n_samples, sum(ranks))
+    return ratios.sum(1) - bias / 2
 
 
-def _log_det_bias(n_samples, dim):
+def log_det_bias(n_samples, dim):
     """E[ln det] of a sample covariance less its expectation's, but for terms linear in dim."""
     return digamma((n_samples - np.arange(1, dim + 1)) / 2).sum()
 

@@ -4,30 +4,38 @@ from math import log
 
 import numpy as np
 import torch
-from scipy.special import ndtri
-from scipy.stats import rankdata
-from sklearn.base import BaseEstimator
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from torch import nn
 
 from ..nn.random import seeded_initialisation
+from ._critic import Critic, GaussianRatio, scores
+from ._pairs import fewer_columns, numeric
+from ._result import Measured, MutualInformationEstimator
+from ._variational import BOUNDS, donsker_varadhan
 
 EVALUATE_EVERY = 50
 HELD_OUT_SHIFTS = 20  # pairs drawn from the product of marginals per held-out row
 MAX_HELD_OUT = 1000
 SMOOTHING = 5  # evaluations averaged before the best is taken
+MAX_GAP = 1.0  # nats by which training may exceed the held-out bound without a warning
+RISING = 0.05  # nats gained over the last evaluations that ask for more steps
 
 
-class MINE(BaseEstimator):
+class MINE(MutualInformationEstimator):
     r"""Lower bound on I(x; y) from a network T that tells pairs from shuffled pairs.
 
     .. math:: I(x; y) \ge \mathbb{E}_{p(x,y)}[T] - \ln \mathbb{E}_{p(x)p(y)}[e^T]
 
-    the Donsker-Varadhan bound. Features become normal scores of their ranks, so the estimate does
-    not change under monotone maps of single features. A fifth of the samples is held out; the
-    value reported is the best moving average of the bound on these, never on training data, where
-    the bound grows without limit.
+    the Donsker-Varadhan bound. Features become normal scores of their ranks; labels are one-hot. A
+    fifth of the samples is held out; the value reported is the best moving average of the bound on
+    these, never on training data, where the bound grows without limit.
+
+    T begins as the log-ratio of a Gaussian fitted to the training samples, and the network learns
+    what is missing from it: with 16 + 16 Gaussian columns that share 2 nats, 10,000 samples give
+    1.8 without this start and 2.0 with it, and nothing was lost on dependence that is not Gaussian.
+
+    Promised: no change under increasing maps of single columns (up to rounding).
 
     Parameters
     ----------
@@ -45,15 +53,36 @@ class MINE(BaseEstimator):
         on *training* batches. For continuous x, I(x; x) is infinite and this number is a property
         of the training loop; it is here to reproduce the paper's M_u, not to estimate.
     random_state : int, RandomState instance or None, default=None
+    bound : {"dv", "nwj", "smile", "infonce"}, default="dv"
+        Donsker-Varadhan; Nguyen-Wainwright-Jordan; "smile", which is no bound and read 5.8 of 5
+        nats; "infonce", which cannot exceed ln(1 + n_shuffles).
+    ema : float or None, default=None
+        Share of the new value in the moving average of E[e^T] by which the gradient of "dv" is
+        made less biased, as in the paper of MINE (.01 there). It cost half a nat of 5.
+    warm_start : "gaussian" or None, default="gaussian"
+        What T begins as.
+    pca : "auto", int or None, default="auto"
+        Principal components of the normal scores that are kept per side: for "auto", at most 20
+        where both sides have more columns than a tenth of the number of samples.
+    discrete_target : "auto" or bool, default="auto"
+        Whether y holds class labels, as in :class:`GaussianCopulaMI`.
 
     Attributes
     ----------
     history_ : list of float
-        Held-out bound at each evaluation, or the training bound per step with ``paper=True``.
+        Held-out bound before training and at each evaluation, or the training bound per step with
+        ``paper=True``.
+    result_ : MIResult
+        The last estimate with its standard error and warnings; not with ``paper=True``.
 
     References
     ----------
     Belghazi et al., "Mutual Information Neural Estimation", ICML 2018.
+
+    Poole et al., "On Variational Bounds of Mutual Information", ICML 2019.
+
+    Song and Ermon, "Understanding the Limitations of Variational Mutual Information Estimators",
+    ICLR 2020.
 
     Examples
     --------
@@ -65,6 +94,8 @@ class MINE(BaseEstimator):
     True
     """
 
+    _name = "mine"
+
     def __init__(
         self,
         hidden_dim=64,
@@ -75,6 +106,12 @@ class MINE(BaseEstimator):
         patience=10,
         paper=False,
         random_state=None,
+        *,
+        bound="dv",
+        ema=None,
+        warm_start="gaussian",
+        pca="auto",
+        discrete_target="auto",
     ):
         self.hidden_dim = hidden_dim
         self.n_steps = n_steps
@@ -84,59 +121,78 @@ class MINE(BaseEstimator):
         self.patience = patience
         self.paper = paper
         self.random_state = random_state
+        self.bound = bound
+        self.ema = ema
+        self.warm_start = warm_start
+        self.pca = pca
+        self.discrete_target = discrete_target
 
-    def estimate(self, x, y):
-        """Estimate I(x; y).
+    def estimate(self, x, y):  # documented by the parent
+        return self._paper_value(x, y) if self.paper else super().estimate(x, y)
 
-        Parameters
-        ----------
-        x : array-like of shape (n_samples, n_features_x)
-        y : array-like of shape (n_samples, n_features_y)
-
-        Returns
-        -------
-        float
-            In nats; never negative unless ``paper=True``.
-
-        Raises
-        ------
-        ValueError
-            If x and y differ in length or have fewer than 10 samples.
-        """
-        x, y = (np.asarray(v, dtype=np.float64).reshape(len(v), -1) for v in (x, y))
-        if len(x) != len(y) or len(x) < 10:
-            raise ValueError(
-                f"x and y need the same number of samples, at least 10; got {len(x)}, {len(y)}."
-            )
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        generator = torch.Generator().manual_seed(seed)
-        to_scores = (
-            StandardScaler().set_output(transform="default").fit_transform
-            if self.paper
-            else _normal_scores
-        )
-        x, y = (torch.from_numpy(to_scores(v).astype(np.float32)) for v in (x, y))
+    def _paper_value(self, x, y):
+        generator, seed = self._generator()
+        scaler = StandardScaler().set_output(transform="default")
+        x, y = (_tensor(scaler.fit_transform(numeric(v, name))) for v, name in ((x, "x"), (y, "y")))
         with seeded_initialisation(seed):
-            critic = _Critic(x.shape[1] + y.shape[1], 128 if self.paper else self.hidden_dim)
-        if self.paper:
-            return self._paper_value(critic, x, y, generator)
-        return self._held_out_value(critic, x, y, generator)
-
-    def _paper_value(self, critic, x, y, generator):
+            critic = Critic(x.shape[1] + y.shape[1], 128)
         optimizer = torch.optim.Adam(critic.parameters(), lr=1e-3)
         self.history_ = []
         for _ in range(1000):
             rows = torch.randint(len(x), (self.batch_size,), generator=generator)
             shuffled = rows[torch.randperm(len(rows), generator=generator)]
-            bound = donsker_varadhan(critic(x[rows], y[rows]), critic(x[rows], y[shuffled]))
-            _step(optimizer, -bound)
-            self.history_.append(bound.item())
+            bound = donsker_varadhan(critic(x[rows], y[rows]), critic(x[rows], y[shuffled])[None])
+            _step(optimizer, -bound.mean(), clip=1.0)
+            self.history_.append(bound.mean().item())
         return float(np.mean(self.history_[-100:]))
 
-    def _held_out_value(self, critic, x, y, generator):
+    def _measure(self, pair):
+        self._check_options()
+        sides = fewer_columns(pair, self.pca, limit=len(pair.x) / 10, most=20)
+        x, y = sides if len(sides) == 2 else (sides[0], np.eye(pair.y.max() + 1)[pair.y])
+        n_columns = x.shape[1], 1 if pair.discrete else y.shape[1]
+        generator, seed = self._generator()
         order = torch.randperm(len(x), generator=generator)
         n_held = min(len(x) // 5, MAX_HELD_OUT)
         held, train = order[:n_held], order[n_held:]
+        with seeded_initialisation(seed):
+            critic = Critic(
+                x.shape[1] + y.shape[1],
+                self.hidden_dim,
+                GaussianRatio(x[train], y[train]) if self.warm_start else None,
+            )
+        x, y = _tensor(x), _tensor(y)
+        local = self._train(critic, (x[train], y[train]), (x[held], y[held]), generator, pair)
+        value = float(local.mean())
+        if value < 0:
+            pair.warnings.append(
+                f"The held-out bound never rose above {value:.2f} nats, which is reported as 0: x "
+                "and y share nothing, or there are too few samples to learn what."
+            )
+            local = local - value
+        return Measured(
+            max(value, 0.0), local, n_columns,
+            "A lower bound that a network reached on held-out samples: dependence of any kind, as "
+            "far as it was learned.",
+            tuple(self.history_),
+        )  # fmt: skip
+
+    def _check_options(self):
+        for name, allowed in (("bound", tuple(BOUNDS)), ("warm_start", ("gaussian", None))):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}.")
+        if self.ema is not None and not (self.bound == "dv" and 0 < self.ema <= 1):
+            raise ValueError(
+                f"ema must be None or in (0, 1], and is for bound='dv'; got {self.ema!r} with "
+                f"bound={self.bound!r}."
+            )
+
+    def _generator(self):
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        return torch.Generator().manual_seed(seed), seed
+
+    def _train(self, critic, train, held, generator, pair):
+        """Train the critic and return the best local values on the held-out rows."""
         averaged = torch.optim.swa_utils.AveragedModel(  # Polyak averaging
             critic, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99)
         )
@@ -144,58 +200,85 @@ class MINE(BaseEstimator):
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
             optimizer, self.n_steps, eta_min=self.learning_rate / 10
         )
-        self.history_ = [0.0]
+        n_shifts = max(HELD_OUT_SHIFTS, self.n_shuffles)
+        local = [self._evaluate(critic, held, n_shifts, generator)]
+        self.history_ = [local[0].mean()]
+        objective = _Objective(BOUNDS[self.bound], self.ema)
         for step in range(1, self.n_steps + 1):
-            rows = train[torch.randperm(len(train), generator=generator)[: self.batch_size]]
-            joint, product = _scores(critic, x[rows], y[rows], self.n_shuffles, generator)
-            _step(optimizer, -donsker_varadhan(joint, product))
+            rows = torch.randperm(len(train[0]), generator=generator)[: self.batch_size]
+            x, y = (v[rows] for v in train)
+            loss = objective(*scores(critic, x, y, self.n_shuffles, generator))
+            _step(optimizer, loss, clip=None if self.ema else 1.0)
             schedule.step()
             averaged.update_parameters(critic)
             if step % EVALUATE_EVERY == 0:
-                with torch.no_grad():
-                    scores = _scores(averaged, x[held], y[held], HELD_OUT_SHIFTS, generator)
-                self.history_.append(donsker_varadhan(*scores).item())
+                local.append(self._evaluate(averaged, held, n_shifts, generator))
+                self.history_.append(local[-1].mean())
                 if len(self.history_) - np.argmax(self.history_) > self.patience:
                     break
-        window = min(SMOOTHING, len(self.history_))
-        smoothed = np.convolve(self.history_, np.full(window, 1 / window), "valid")
-        return max(float(smoothed.max()), 0.0)
+        self.history_ = [float(value) for value in self.history_]
+        best = _best_window(local)
+        self._doubt(best.mean(), averaged, train, len(held[0]), n_shifts, generator, pair)
+        return best
+
+    @torch.no_grad()
+    def _evaluate(self, critic, data, n_shuffles, generator):
+        joint, product = scores(critic, data[0], data[1], n_shuffles, generator)
+        return BOUNDS[self.bound](joint, product).double().numpy()
+
+    def _doubt(self, value, critic, train, n_held, n_shifts, generator, pair):
+        """Warn of what a critic's bound should not be trusted for."""
+        ceiling = log(n_held * n_shifts)
+        if self.bound == "infonce":
+            ceiling = log(1 + n_shifts)
+        if value > ceiling - 1:
+            pair.warnings.append(
+                f"The bound is {value:.1f} nats, near the {ceiling:.1f} that {n_held} held-out "
+                f"samples with {n_shifts} shuffles can tell. Take it for a floor."
+            )
+        some = tuple(v[:n_held] for v in train)
+        gap = self._evaluate(critic, some, n_shifts, generator).mean() - self.history_[-1]
+        if gap > MAX_GAP:
+            pair.warnings.append(
+                f"The bound on training samples is {gap:.1f} nats above that on held-out ones: "
+                "more samples would raise the estimate."
+            )
+        recent = self.history_[-SMOOTHING - 1 :]
+        if len(self.history_) > self.n_steps // EVALUATE_EVERY > SMOOTHING and (
+            np.mean(recent[-2:]) - np.mean(recent[:2]) > RISING
+        ):
+            pair.warnings.append("The bound was still rising at the end; raise n_steps.")
 
 
-class _Critic(nn.Module):
-    """T(x, y): an MLP of two hidden layers on the concatenation."""
+class _Objective:
+    """What is minimised: minus the bound, or what has its gradient by moving average."""
 
-    def __init__(self, input_dim, hidden_dim):
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(input_dim, hidden_dim), nn.ReLU(),
-            nn.Linear(hidden_dim, hidden_dim), nn.ReLU(),
-            nn.Linear(hidden_dim, 1),
-        )  # fmt: skip
+    def __init__(self, bound, ema):
+        self.bound, self.ema, self.average = bound, ema, None
 
-    def forward(self, x, y):
-        return self.layers(torch.cat([x, y], 1))[:, 0]
-
-
-def donsker_varadhan(joint, product):
-    """E[T] over pairs minus ln E[e^T] over shuffled pairs; scores of any number, in nats."""
-    return joint.mean() - (product.logsumexp(0) - log(len(product)))
+    def __call__(self, joint, product):
+        if self.ema is None:
+            return -self.bound(joint, product).mean()
+        mean = product.exp().mean()
+        previous = mean.detach() if self.average is None else self.average
+        self.average = (1 - self.ema) * previous + self.ema * mean.detach()
+        return mean / self.average - joint.mean()
 
 
-def _scores(critic, x, y, n_shuffles, generator):
-    """Critic on the pairs, and on shuffles in which no row meets its own partner."""
-    shifts = torch.randperm(len(x) - 1, generator=generator)[:n_shuffles] + 1
-    product = torch.cat([critic(x, y.roll(int(shift), 0)) for shift in shifts])
-    return critic(x, y), product
+def _best_window(local):
+    """Local values of the best moving average of evaluations, or of the first evaluation."""
+    window = min(SMOOTHING, len(local))
+    averages = [np.mean(local[i : i + window], 0) for i in range(len(local) - window + 1)]
+    return max([local[0], *averages], key=np.mean)
 
 
-def _step(optimizer, loss):
+def _step(optimizer, loss, clip):
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], 1.0)
+    if clip is not None:
+        nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], clip)
     optimizer.step()
 
 
-def _normal_scores(v):
-    """Each column's ranks as quantiles of the standard normal distribution."""
-    return ndtri(rankdata(v, axis=0) / (len(v) + 1))
+def _tensor(v):
+    return torch.from_numpy(np.asarray(v, dtype=np.float32))

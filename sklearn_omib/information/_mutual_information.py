@@ -7,11 +7,14 @@ from sklearn.utils.validation import check_memory
 
 from ._copula import GaussianCopulaMI
 from ._ksg import KSG, MANY_COLUMNS
+from ._mine import MINE
+from ._nonlinear import quadratic_gain
 from ._pairs import make_pair
 from ._result import make_result, tell
 
-METHODS = ("auto", "copula", "ksg")
+METHODS = {"copula": GaussianCopulaMI, "ksg": KSG, "mine": MINE}
 CLEAR = 2  # standard errors of the difference by which one method has to exceed another
+FEW_NATS, FEW_PER_CENT = 0.05, 0.1  # gains from squares and products that are let pass
 
 
 def mutual_information(
@@ -24,13 +27,16 @@ def mutual_information(
     x : array-like of shape (n_samples, n_features_x) or (n_samples,)
     y : array-like of shape (n_samples, n_features_y) or (n_samples,)
         Numbers, or labels where ``discrete_target`` says so.
-    method : {"auto", "copula", "ksg"}, default="auto"
-        "copula" is :class:`GaussianCopulaMI` and "ksg" :class:`KSG`, with their defaults. "auto"
-        takes the copula, and for up to four columns in all nearest neighbours where these find
-        clearly more.
+    method : {"auto", "copula", "ksg", "mine"}, default="auto"
+        :class:`GaussianCopulaMI`, :class:`KSG` or :class:`MINE` with their defaults. "auto" takes
+        the copula unless another finds clearly more: nearest neighbours for up to four columns in
+        all, and MINE for more columns whose squares and products go together otherwise than in a
+        Gaussian copula. Other dependence in many columns goes unnoticed, as do classes of y that
+        differ in more than mean and covariance.
     discrete_target : "auto" or bool, default="auto"
         Whether y holds class labels, as in :class:`GaussianCopulaMI`.
     random_state : int, RandomState instance or None, default=None
+        Used by MINE.
     memory : str or object with the joblib.Memory interface, default=None
         Where to keep results, as in scikit-learn's ``Pipeline``.
 
@@ -52,8 +58,8 @@ def mutual_information(
     >>> result.method  # the copula sees nothing here
     'ksg'
     """
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {METHODS}, got {method!r}.")
+    if method not in ("auto", *METHODS):
+        raise ValueError(f"method must be one of {('auto', *METHODS)}, got {method!r}.")
     result = check_memory(memory).cache(_measure)(x, y, method, discrete_target, random_state)
     tell(result)
     return result
@@ -62,22 +68,50 @@ def mutual_information(
 def _measure(x, y, method, discrete_target, random_state):
     start = time.perf_counter()
     pair = make_pair(x, y, discrete_target)
-    if method != "auto":
-        measured = {"copula": GaussianCopulaMI, "ksg": KSG}[method]()._measure(pair)
-        return make_result(method, pair, measured, start)
-    copula = GaussianCopulaMI()._measure(pair)
-    if sum(pair.n_columns) > MANY_COLUMNS:
-        return make_result("copula", pair, copula, start)
-    ksg_pair = replace(pair, warnings=list(pair.warnings))
-    ksg = KSG()._measure(ksg_pair)
-    more = replace(ksg, local=ksg.local - copula.local).std_error
-    if ksg.value > copula.value + CLEAR * more:
+    if method == "auto":
+        return _choose(pair, random_state, start)
+    return make_result(method, pair, _estimator(method, random_state)._measure(pair), start)
+
+
+def _estimator(method, random_state):
+    return MINE(random_state=random_state) if method == "mine" else METHODS[method]()
+
+
+def _choose(pair, random_state, start):
+    """The copula, or what finds more than it."""
+    ours = replace(pair, warnings=list(pair.warnings))
+    copula = GaussianCopulaMI()._measure(ours)
+    second, why = _second_opinion(pair, copula.value)
+    if second is None:
+        return make_result("copula", ours, copula, start, description=f"{why} {copula.description}")
+    theirs = replace(pair, warnings=list(pair.warnings))
+    other = _estimator(second, random_state)._measure(theirs)
+    if other.value > copula.value + CLEAR * _error_of_difference(other, copula):
         return make_result(
-            "ksg", ksg_pair, ksg, start, alternatives={"copula": copula.value},
-            description="Nearest neighbours found clearly more than the copula: the dependence is "
-            "not only monotone. " + ksg.description,
+            second, theirs, other, start, alternatives={"copula": copula.value},
+            description=f"{why} {second} found clearly more than the copula, so the dependence is "
+            f"not only monotone. {other.description}",
         )  # fmt: skip
     return make_result(
-        "copula", pair, copula, start, alternatives={"ksg": ksg.value},
-        description="Nearest neighbours found no more than the copula. " + copula.description,
+        "copula", ours, copula, start, alternatives={second: other.value},
+        description=f"{why} {second} found no clearly larger value. {copula.description}",
     )  # fmt: skip
+
+
+def _second_opinion(pair, found):
+    """Which other method to ask, if any, and why."""
+    if sum(pair.n_columns) <= MANY_COLUMNS:
+        return "ksg", "Few columns."
+    if pair.discrete:
+        return None, "Many columns and labels."
+    gain = quadratic_gain(pair)
+    if gain > max(FEW_NATS, FEW_PER_CENT * found):
+        return "mine", f"Squares and products of columns tell of {gain:.2f} nats more."
+    return None, "Squares and products of columns go together as in a Gaussian copula."
+
+
+def _error_of_difference(one, other):
+    """Standard error of a difference; of paired local values where both have all samples."""
+    if len(one.local) == len(other.local):
+        return replace(one, local=one.local - other.local).std_error
+    return (one.std_error**2 + other.std_error**2) ** 0.5

@@ -55,10 +55,10 @@ def make_pair(x, y, discrete_target="auto"):
         )
     discrete = is_discrete(y, discrete_target)
     warnings: list[str] = []
-    x_scores = _clean_scores(numeric(x, "x"), "x", warnings)
+    x_scores = clean_scores(numeric(x, "x"), "x", warnings)
     if discrete:
         return Pair(x_scores, labels(y, "y"), True, warnings)
-    y_scores = _clean_scores(numeric(y, "y"), "y", warnings)
+    y_scores = clean_scores(numeric(y, "y"), "y", warnings)
     n_leaked = len(_keys(x_scores).keys() & _keys(y_scores).keys())
     if n_leaked:
         warnings.append(
@@ -118,7 +118,7 @@ def normal_scores(v):
     return ndtri(rankdata(v, axis=0) / (len(v) + 1))
 
 
-def _clean_scores(v, name, warnings):
+def clean_scores(v, name, warnings):
     scores = normal_scores(v)
     varying = scores.std(0) > 0
     if not varying.all():
@@ -171,7 +171,7 @@ def fewer_columns(pair, pca, *, limit, n_samples=None, most=40):
     n_columns = sum(v.shape[1] for v in sides.values())
     if pca is None or (pca == "auto" and n_columns <= limit):
         return list(sides.values())
-    k = min(max(2, n_samples // 25), most) if pca == "auto" else pca
+    k = min(max(2, n_samples // 12), most) if pca == "auto" else pca
     if pca == "auto" and n_columns > n_samples:
         pair.warnings.append(
             f"{n_columns} columns and {n_samples} samples: only what {k} principal components per "
