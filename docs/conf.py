@@ -21,6 +21,6 @@ numpydoc_show_class_members = False
 sphinx_gallery_conf = {
     "examples_dirs": str(root / "examples"),
     "gallery_dirs": "auto_examples",
-    "filename_pattern": r"plot_(quickstart|pipeline|custom)",
+    "filename_pattern": r"plot_(quickstart|pipeline|custom|inspection)",
 }
 html_theme = "alabaster"

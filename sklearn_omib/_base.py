@@ -89,6 +89,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         "verbose": ["verbose"],
     }
 
+    _watchers: tuple = ()  # (name, callback) of those who look on while this one is trained
     _auto_fraction: float  # of M_u: what beta="auto" means, chosen in benchmarks/defaults.py
 
     @abstractmethod
@@ -237,6 +238,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             self._update_settings()
         else:
             self._initialise(X_train, rng)
+        self._rate_constant(target[train], weight[train])
         held_out = None
         if valid is not None:
             valid = in_storage_order(X, valid)
@@ -254,6 +256,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         X, target, weight, _ = self._check_input(X, y, sample_weight, None, first)
         if first:
             self._initialise(X, rng)
+            self._rate_constant(target, weight)
             self._chunk_rng = rng
         data = self._tensor_data(X, target, weight), None
         seed = self._chunk_rng.randint(2**31 - 1)
@@ -375,6 +378,10 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         self._n_features_out = self.latent_dim
         self._structure = {name: getattr(self, name) for name in STRUCTURE}
 
+    def _rate_constant(self, target, weight):
+        task = self.net_.criterion_.task
+        self.prior_loss_ = task.prior_loss(torch.tensor(target), torch.tensor(weight)).item()
+
     def _update_settings(self):
         """Bring the net of a warm start up to the parameters that may have changed since."""
         changed = [n for n, old in self._structure.items() if getattr(self, n) is not old
@@ -442,7 +449,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
 
     def _train(self, data, seed, warmup_epochs, max_epochs):
         net, before, group = self.net_, len(self.net_.history), current_group()
-        callbacks = []
+        callbacks = list(self._watchers)
         if data[1] is not None:
             callbacks.append(("early_stopping", EarlyStopping(self.n_iter_no_change, self.tol)))
         if self._shows_progress():

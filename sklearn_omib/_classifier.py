@@ -118,6 +118,9 @@ class OMIBClassifier(ClassifierMixin, BaseOMIB):
     history_ : DataFrame
         One row per epoch: phase, seconds, and for training and validation every term of the
         objective in nats, with KL, branch loss and divergence of each modality, and its weight.
+    prior_loss_ : float
+        Task loss of the best constant prediction, in nats: what the losses in ``history_`` start
+        from.
     beta_ : float
         The beta used, in 1/nat.
     beta_bounds_ : BetaBounds

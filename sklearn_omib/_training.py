@@ -189,6 +189,19 @@ class _Batches:
         return self.data.batches(n_rows, self.generator, self.group.share)
 
 
+@contextmanager
+def sampling(bottlenecks, generator):
+    """Let bottlenecks draw their codes from a generator, in a network that is not in training."""
+    before = [bottleneck.generator for bottleneck in bottlenecks]
+    for bottleneck in bottlenecks.train():
+        bottleneck.generator = generator
+    try:
+        yield
+    finally:
+        for bottleneck, own in zip(bottlenecks.eval(), before, strict=True):
+            bottleneck.generator = own
+
+
 # -- the net --------------------------------------------------------------------------------------
 def _in_float32(output):
     """A tuple of tensors and such tuples, converted."""
@@ -391,6 +404,18 @@ class OMIBNet(NeuralNet):
             for inputs, _, _ in data.batches(PREDICT_BATCH):
                 yield self.module_.predict(inputs)
 
+    def sampled_xi(self, data, seed):
+        """xi of all rows with noise in the codes, as in training, but without dropout.
+
+        The network's own generators are left as they were.
+        """
+        self._set_training(False)
+        generator = torch.Generator(device=self.device).manual_seed(seed)
+        with sampling(self.module_.bottlenecks, generator), torch.inference_mode():
+            return torch.cat(
+                [self.module_.predict(inputs)[1] for inputs, _, _ in data.batches(PREDICT_BATCH)]
+            )
+
     def history_frame(self):
         """Every epoch so far, one row each, as a DataFrame."""
         frame = pd.DataFrame([{k: v for k, v in row.items() if k != "batches"}
@@ -462,6 +487,32 @@ class EarlyStopping(Callback):
             for part, state in zip((net.module_, net.criterion_), self.best_state_, strict=True):
                 part.load_state_dict(state)
         self.best_state_ = None
+
+
+class Snapshots(Callback):
+    """Call a function before the main phase, which is epoch 0, and after some of its epochs.
+
+    Parameters
+    ----------
+    epochs : collection of int
+    read : callable
+        Called with the number of the epoch. It may switch the network to evaluation.
+    """
+
+    def __init__(self, epochs, read):
+        self.epochs, self.read = epochs, read
+
+    def on_train_begin(self, net, **kwargs):
+        self.epoch_ = 0
+        self._read(net)
+
+    def on_epoch_end(self, net, **kwargs):
+        self.epoch_ += 1
+        self._read(net)
+
+    def _read(self, net):
+        if net.phase == "main" and self.epoch_ in self.epochs:
+            self.read(self.epoch_)
 
 
 class ProgressBar(Callback):

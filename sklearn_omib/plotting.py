@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-__all__ = ["BetaScoreDisplay", "TrainingCurveDisplay"]
+from .inspection import bottleneck_probe, information_plane, modality_ablation
+
+__all__ = [
+    "BetaScoreDisplay",
+    "BottleneckProbeDisplay",
+    "InformationPlaneDisplay",
+    "ModalityAblationDisplay",
+    "TrainingCurveDisplay",
+]
 
 
 def _subplots(n_columns, **options):
@@ -195,3 +203,239 @@ class TrainingCurveDisplay:
             ax.plot(main.epoch, main[column.format(name)], label=name)
         ax.set_ylabel(label)
         ax.legend(frameon=False, fontsize="small")
+
+
+def _one_row_each(ax, names, label):
+    """Horizontal rows from top to bottom, named on the left."""
+    ax.set(yticks=range(len(names)), yticklabels=list(names), ylim=(len(names) - 0.5, -0.5))
+    ax.set_xlabel(label)
+    ax.locator_params(axis="x", nbins=6)
+    ax.tick_params(axis="y", length=0)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.grid(axis="y", color="0.92")
+    ax.set_axisbelow(True)
+
+
+class ModalityAblationDisplay:
+    """Score of every subset of modalities, with its difference from all of them.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As :func:`~sklearn_omib.inspection.modality_ablation` returns.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+    axes_ : ndarray of 2 matplotlib Axes
+        Scores; differences with their interval.
+
+    Examples
+    --------
+    >>> from sklearn_omib import OMIBClassifier
+    >>> from sklearn_omib.datasets import load_breast_cancer_blocks
+    >>> from sklearn_omib.plotting import ModalityAblationDisplay
+    >>> cancer = load_breast_cancer_blocks()
+    >>> display = ModalityAblationDisplay.from_estimator(
+    ...     OMIBClassifier(), cancer.X, cancer.y
+    ... )  # doctest: +SKIP
+    """
+
+    def __init__(self, table):
+        self.table = table
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y, *, axes=None, **options):
+        """Compute and plot.
+
+        Parameters
+        ----------
+        estimator, X, y, **options : as in modality_ablation
+        axes : array of 2 matplotlib Axes, default=None
+
+        Returns
+        -------
+        ModalityAblationDisplay
+        """
+        return cls(modality_ablation(estimator, X, y, **options)).plot(axes)
+
+    def plot(self, axes=None):
+        """Draw every fold, the mean, and the differences.
+
+        Parameters
+        ----------
+        axes : array of 2 matplotlib Axes, default=None
+            None makes a figure.
+
+        Returns
+        -------
+        self : ModalityAblationDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        table, rows = self.table, np.arange(len(self.table))
+        if axes is None:
+            axes = _subplots(2, figsize=(9, 1.2 + 0.32 * len(table)), sharey=True)
+        folds = table.filter(regex=r"^split\d+_score$")
+        for fold in folds:
+            axes[0].plot(table[fold], rows, ".", color="0.75", zorder=1)
+        axes[0].errorbar(table["mean"], rows, xerr=table.standard_error, fmt="o", capsize=2)
+        _one_row_each(axes[0], table.index, "score: folds, mean, standard error")
+        half = [table.difference - table.lower, table.upper - table.difference]
+        axes[1].errorbar(table.difference, rows, xerr=half, fmt="o", color="C1", capsize=2)
+        axes[1].axvline(0, color="0.5", linestyle="--", linewidth=0.8, zorder=0)
+        _one_row_each(axes[1], table.index, "difference from all modalities")
+        self.axes_, self.figure_ = axes, axes[0].figure
+        return self
+
+
+class BottleneckProbeDisplay:
+    """What can be decoded from xi, beside what can be decoded from the inputs.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As :func:`~sklearn_omib.inspection.bottleneck_probe` returns.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+    ax_ : matplotlib Axes
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sklearn_omib.plotting import BottleneckProbeDisplay
+    >>> row = {"metric": "R2", "noisy_xi": 0.9, "noisy_xi_sd": 0.02, "chance": 0.0}
+    >>> display = BottleneckProbeDisplay(pd.DataFrame({"age": row}).T).plot()  # doctest: +SKIP
+    """
+
+    def __init__(self, table):
+        self.table = table
+
+    @classmethod
+    def from_estimator(cls, estimator, X, variables, *, ax=None, **options):
+        """Compute and plot.
+
+        Parameters
+        ----------
+        estimator, X, variables, **options : as in bottleneck_probe
+        ax : matplotlib Axes, default=None
+
+        Returns
+        -------
+        BottleneckProbeDisplay
+        """
+        return cls(bottleneck_probe(estimator, X, variables, **options)).plot(ax)
+
+    def plot(self, ax=None):
+        """Draw a row per variable, with the standard deviation over folds and chance.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+
+        Returns
+        -------
+        self : BottleneckProbeDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        table, rows = self.table, np.arange(len(self.table))
+        ax = _subplots(1, figsize=(6.5, 1.2 + 0.4 * len(table))) if ax is None else ax
+        sources = {"noisy_xi": "xi with noise", "xi": "xi of the means", "inputs": "inputs"}
+        for shift, (source, label) in zip((-0.15, 0, 0.15), sources.items(), strict=True):
+            if source in table:
+                x, error = table[source].astype(float), table[f"{source}_sd"].astype(float)
+                ax.errorbar(x, rows + shift, xerr=error, fmt="o", capsize=2, label=label)
+        chance = table["chance"].astype(float)
+        ax.plot(chance, rows, "|", color="0.4", markersize=14, label="chance")
+        names = [f"{name} ({metric})" for name, metric in table["metric"].items()]
+        _one_row_each(ax, names, "score of a linear probe")
+        ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside upper right", ncols=4,
+                         frameon=False, fontsize="small")  # fmt: skip
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+class InformationPlaneDisplay:
+    """The path of I(xi; v_m) and I(xi; y) over the epochs, one panel per modality.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As :func:`~sklearn_omib.inspection.information_plane` returns.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+    axes_ : ndarray of n_modalities matplotlib Axes
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sklearn_omib.plotting import InformationPlaneDisplay
+    >>> table = pd.DataFrame({"I(xi; y)": [0, 1], "I(xi; a)": [0, 2], "kept": [False, True]})
+    >>> display = InformationPlaneDisplay(table).plot()  # doctest: +SKIP
+    """
+
+    def __init__(self, table):
+        self.table = table
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y, *, axes=None, **options):
+        """Compute and plot.
+
+        Parameters
+        ----------
+        estimator, X, y, **options : as in information_plane
+        axes : array of n_modalities matplotlib Axes, default=None
+
+        Returns
+        -------
+        InformationPlaneDisplay
+        """
+        return cls(information_plane(estimator, X, y, **options)).plot(axes)
+
+    def plot(self, axes=None):
+        """Draw the paths, coloured by epoch, with a star where the fit was kept.
+
+        Parameters
+        ----------
+        axes : array of n_modalities matplotlib Axes, default=None
+            None makes a figure.
+
+        Returns
+        -------
+        self : InformationPlaneDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        titles = [column for column in self.table if column.startswith("I(xi; ")][1:]
+        if axes is None:
+            axes = _subplots(len(titles), figsize=(3.6 * len(titles), 3.4), sharey=True)
+        axes = np.atleast_1d(axes)
+        kept = self.table[self.table.kept]
+        order = np.arange(len(self.table))
+        for ax, title in zip(axes, titles, strict=True):
+            ax.plot(self.table[title], self.table["I(xi; y)"], color="0.8", zorder=0)
+            points = ax.scatter(self.table[title], self.table["I(xi; y)"], c=order)
+            ax.plot(kept[title], kept["I(xi; y)"], "k*", markersize=11, label="kept")
+            ax.set_xlabel(f"{title} (nats)")
+            ax.spines[["top", "right"]].set_visible(False)
+        axes[0].legend(frameon=False, fontsize="small")
+        bar = axes[0].figure.colorbar(points, ax=axes, ticks=order, label="epoch")
+        bar.set_ticklabels(self.table.index)
+        axes[0].set_ylabel("I(xi; y) (nats)")
+        self.axes_, self.figure_ = axes, axes[0].figure
+        return self

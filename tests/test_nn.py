@@ -312,3 +312,31 @@ def test_weights_carry_no_gradient_and_survive_nan():
     objective.reweight()
     assert torch.equal(objective.weights, before)
     assert not objective(output, y, weight).divergence.requires_grad
+
+
+@pytest.mark.parametrize(
+    "task, y",
+    [
+        (CategoricalTask(), torch.tensor([0, 0, 1, 2, 2, 2])),
+        (BernoulliTask(), torch.tensor([[0.0, 1], [0, 0], [1, 0], [1, 1], [0, 1], [0, 1]])),
+        (GaussianTask(2), torch.randn(6, 2, generator=torch.Generator().manual_seed(0))),
+    ],
+)
+def test_prior_loss_is_the_loss_of_the_best_constant(task, y):
+    weight = torch.tensor([1.5, 0.5, 1, 1, 0.5, 1.5], dtype=torch.float64)
+    constant = torch.zeros(1, 3 if y.ndim == 1 else 2, dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.LBFGS([constant], max_iter=100, line_search_fn="strong_wolfe")
+    if isinstance(task, GaussianTask):  # the variance is the task's own
+        mean = (weight[:, None] * y).mean(0)
+        task.variance = (weight[:, None] * (y - mean) ** 2).mean(0)
+
+    def loss():
+        optimiser.zero_grad()
+        value = (weight * task(constant.expand(6, -1), y.double() if y.ndim > 1 else y)).mean()
+        value.backward()
+        return value
+
+    optimiser.step(loss)
+    torch.testing.assert_close(
+        task.prior_loss(y, weight), loss().detach(), check_dtype=False, rtol=1e-5, atol=1e-5
+    )

@@ -11,7 +11,7 @@ import pytest
 import sklearn_omib
 
 ROOT = Path(__file__).parents[1]
-MODULES = ["", ".preprocessing", ".information", ".plotting", ".datasets", ".nn"]
+MODULES = ["", ".preprocessing", ".information", ".inspection", ".plotting", ".datasets", ".nn"]
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -2,6 +2,7 @@
 
 A task is what the objective needs to know of the target: how far a prediction is from it, and how
 far two predictions are apart. Both return one value per sample, so that weights can be applied.
+``prior_loss`` is the mean loss of the best constant prediction: what there is to be learned.
 Predictions may have leading dimensions: several predictions of one target, or stacked networks.
 """
 
@@ -38,6 +39,10 @@ class CategoricalTask(nn.Module):
         log_p, log_q = branch.log_softmax(-1), fused.log_softmax(-1)
         return (log_p.exp() * (log_p - log_q)).sum(-1)
 
+    def prior_loss(self, y, weight):
+        """H(y): y of shape (n_samples,), weight of shape (n_samples,) and mean 1."""
+        return torch.special.entr(torch.bincount(y, weight) / weight.sum()).sum()
+
 
 class BernoulliTask(nn.Module):
     """Sum over labels of the binary cross-entropy; K sums the Bernoulli KL over labels."""
@@ -53,6 +58,11 @@ class BernoulliTask(nn.Module):
         on = F.logsigmoid(branch) - F.logsigmoid(fused)
         off = F.logsigmoid(-branch) - F.logsigmoid(-fused)
         return (p * on + (1 - p) * off).sum(-1)
+
+    def prior_loss(self, y, weight):
+        """Sum of the entropies of the labels; y of shape (n_samples, n_labels)."""
+        p = (weight.unsqueeze(-1) * y).mean(0)
+        return (torch.special.entr(p) + torch.special.entr(1 - p)).sum()
 
 
 class GaussianTask(nn.Module):
@@ -84,6 +94,12 @@ class GaussianTask(nn.Module):
     def divergence(self, branch, fused):
         """KL between Gaussians of equal variance around the two predictions, per sample."""
         return ((branch - fused).square() / (2 * self._variance_for(branch))).sum(-1)
+
+    def prior_loss(self, y, weight):
+        """Sum over outputs of 1/2 (ln var + 1 + ln 2 pi); y of shape (n_samples, n_outputs)."""
+        weight = weight.unsqueeze(-1)
+        variance = (weight * (y - (weight * y).mean(0)).square()).mean(0).clamp_min(MIN_VARIANCE)
+        return 0.5 * (variance.log() + 1 + log(2 * pi)).sum()
 
     def _variance_for(self, output):
         """The variances of stacked networks, of shape (n_networks, n_outputs), lined up."""

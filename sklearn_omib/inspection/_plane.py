@@ -1,0 +1,168 @@
+"""How the information in xi changes while it is learned."""
+
+import warnings
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone, is_classifier
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from .._modalities import check_modalities, flatten_block, take_rows
+from .._search import BaseOMIBCV
+from .._training import Snapshots
+from ..information import mutual_information
+from ._stages import as_container, find_omib, noisy_xi, split_stages
+
+
+def information_plane(
+    estimator, X, y, *, epochs=10, test_size=0.3, method="copula", random_state=None
+):
+    """I(xi; y) and I(xi; v_m) along training, on rows that are held out.
+
+    A clone of the estimator is fitted to part of the samples; at some epochs xi is read off the
+    others. It is read with noise in the codes, as in training: xi of the means is a function of the
+    inputs, whose information is infinite.
+
+    Parameters
+    ----------
+    estimator : OMIBClassifier or OMIBRegressor
+        Fitted or not. Or a fitted search over beta, whose first network is taken; or a pipeline
+        or search that ends in one.
+    X : dict, ModalityDict, or table that the estimator cuts into modalities
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+    epochs : int or collection of int, default=10
+        Epochs of the main phase to look at; 0 is before it. A number places so many from 0 to
+        ``max_epochs``, densely at the beginning. The epoch that the fit keeps is always shown.
+    test_size : float, default=0.3
+        Share of the samples the information is measured on; stratified by class.
+    method : str, default="copula"
+        Of :func:`~sklearn_omib.information.mutual_information`.
+    random_state : int, RandomState instance or None, default=None
+        Splits the samples, draws noise, and seeds the estimate. Training is seeded by the
+        estimator.
+
+    Returns
+    -------
+    DataFrame
+        One row per epoch. Columns, in nats: ``I(xi; y)``; ``I(xi; v)`` for each modality named v;
+        ``KL(v)``, the mean KL of its code in training, an upper bound on what its code knows of
+        it; and ``kept``, whether it is the epoch the fit has kept.
+
+    Raises
+    ------
+    TypeError
+        If the estimator is no OMIB.
+
+    Notes
+    -----
+    Values are estimates from finite samples of many columns; the shape of the path says more than
+    its level. Where columns are too many, only their principal components are used.
+
+    References
+    ----------
+    Shwartz-Ziv, Tishby, "Opening the black box of deep neural networks via information", 2017.
+    Saxe et al., "On the information bottleneck theory of deep learning", ICLR 2018, on how far such
+    paths depend on the noise and on the estimator.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_omib import OMIBClassifier
+    >>> from sklearn_omib.inspection import information_plane
+    >>> rng = np.random.default_rng(0)
+    >>> X = {"audio": rng.normal(size=(300, 3)), "video": rng.normal(size=(300, 3))}
+    >>> y = (X["audio"][:, 0] > 0).astype(int)
+    >>> clf = OMIBClassifier(max_epochs=5, latent_dim=4, random_state=0)
+    >>> table = information_plane(clf, X, y, epochs=[0, 2], random_state=0)
+    >>> list(table.columns)
+    ['I(xi; y)', 'I(xi; audio)', 'I(xi; video)', 'KL(audio)', 'KL(video)', 'kept']
+    >>> list(table.index)
+    [0, 2, 5]
+    """
+    rng = check_random_state(random_state)
+    model = _one_network(find_omib(estimator))
+    steps, rest = split_stages(estimator)
+    X, y = as_container(X, steps, rest), y if hasattr(y, "iloc") else np.asarray(y)
+    check_consistent_length(X, y)
+    stratify = y if is_classifier(model) and np.ndim(y) == 1 else None
+    train, test = train_test_split(
+        np.arange(len(y)), test_size=test_size, stratify=stratify, random_state=rng
+    )
+    X_train, X_test = take_rows(X, train), take_rows(X, test)
+    for step in steps:
+        step = clone(step)
+        X_train, X_test = step.fit_transform(X_train, take_rows(y, train)), step.transform(X_test)
+    seed = rng.randint(2**31 - 1)
+    path = _watch(model, X_train, take_rows(y, train), X_test, _numbered(epochs, model), seed)
+    y_test = np.asarray(take_rows(y, test))
+    table = _measure(path, X_test, y_test, model, method, seed)
+    return _with_kl(table, model)
+
+
+def _one_network(estimator):
+    """An unfitted copy of the estimator, or of the first network of a search."""
+    if isinstance(estimator, BaseOMIBCV):
+        check_is_fitted(estimator, "estimators_")
+        estimator = estimator.estimators_[0]
+    return clone(estimator).set_params(modalities=None, warm_start=False)
+
+
+def _numbered(epochs, model):
+    if not isinstance(epochs, Integral):
+        return set(epochs)
+    steps = np.geomspace(1, model.max_epochs + 1, int(epochs)) - 1
+    return set(np.round(steps).astype(int).tolist())
+
+
+def _watch(model, X, y, X_test, epochs, seed):
+    """Fit the model; xi of X_test by epoch, the kept one included."""
+    path = {}
+
+    def read(epoch):
+        path[epoch] = noisy_xi(model, X_test, seed)
+
+    model._watchers = (("snapshots", Snapshots(epochs, read)),)
+    try:
+        model.fit(X, y)
+    finally:
+        del model._watchers
+    read(_kept_epoch(model))
+    return dict(sorted(path.items()))
+
+
+def _kept_epoch(model):
+    main = model.history_[model.history_.phase == "main"]
+    if "valid_task_loss" not in main:
+        return len(main)
+    return int(main.valid_task_loss.to_numpy().argmin()) + 1
+
+
+def _measure(path, X, y, model, method, seed):
+    """Information of each xi on y and on the modalities."""
+    blocks = {name: flatten_block(block) for name, block in check_modalities(X).items()}
+    labels = is_classifier(model) and y.ndim == 1
+    sources = {"I(xi; y)": (y, labels)}
+    sources |= {f"I(xi; {name})": (block, False) for name, block in blocks.items()}
+    options = {"method": method, "random_state": seed}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the same for each epoch
+        rows = {
+            epoch: {
+                title: mutual_information(xi, other, discrete_target=discrete, **options).value
+                for title, (other, discrete) in sources.items()
+            }
+            for epoch, xi in path.items()
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("epoch")
+
+
+def _with_kl(table, model):
+    """The table with the KL of each modality in training, and which epoch is kept."""
+    main = model.history_[model.history_.phase == "main"]
+    for name in model.modalities_:
+        kl = np.concatenate([[np.nan], main[f"train_kl_{name}"]])
+        table[f"KL({name})"] = kl[table.index]
+    return table.assign(kept=table.index == _kept_epoch(model))

@@ -1,0 +1,109 @@
+"""What the inspections share: the estimator behind a search or pipeline, and its modalities."""
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from .._base import BaseOMIB
+from .._modalities import (
+    ModalityDict,
+    check_modalities,
+    column_layout,
+    holds_modalities,
+    take_rows,
+)
+from .._search import BaseOMIBCV
+from .._training import cpu_threads
+from .._validation import validate_modalities
+from ..preprocessing import ModalitySplitter, ModalityTransformer
+
+KEEP_APART = (ModalityTransformer, ModalitySplitter, str, type(None))  # "passthrough" is a str
+
+
+def unwrap(estimator):
+    """The best estimator of a fitted search, else the estimator itself."""
+    while hasattr(estimator, "best_estimator_"):
+        estimator = estimator.best_estimator_
+    return estimator
+
+
+def split_stages(estimator):
+    """Leading steps of a pipeline that hand on modalities, and what stands behind them.
+
+    Modalities are those that reach the second part, so that a transformer that names them all
+    need not do with some of them.
+
+    Returns
+    -------
+    steps : list of transformers
+    rest : estimator
+    """
+    estimator = unwrap(estimator)
+    if not isinstance(estimator, Pipeline):
+        return [], estimator
+    n_before = 0
+    for _, step in estimator.steps[:-1]:
+        if not isinstance(step, KEEP_APART):
+            break
+        n_before += 1
+    steps = [step for _, step in estimator.steps[:n_before] if isinstance(step, KEEP_APART[:2])]
+    rest = estimator[n_before:]
+    return steps, rest[0] if len(rest) == 1 else rest
+
+
+def last_step(estimator):
+    """The final estimator of a pipeline or search, else the estimator itself."""
+    estimator = unwrap(estimator)
+    return estimator[-1] if isinstance(estimator, Pipeline) else estimator
+
+
+def find_omib(estimator):
+    """The OMIB estimator or search at the end of a pipeline or search."""
+    found = last_step(estimator)
+    if not isinstance(found, (BaseOMIB, BaseOMIBCV)):
+        raise TypeError(
+            "estimator must be an OMIB estimator, its search over beta, or a pipeline or search "
+            f"that ends in one, got {type(found).__name__}."
+        )
+    return found
+
+
+def as_container(X, steps, rest):
+    """X as a container, where the steps in front do not make one of a table."""
+    if holds_modalities(X):
+        return check_modalities(X)
+    if steps:
+        return X
+    cut = getattr(rest, "modalities", None)
+    fitted = getattr(rest, "modalities_", {})
+    return check_modalities(X, column_layout(fitted) if cut is None and len(fitted) > 1 else cut)
+
+
+def pass_through(steps, X):
+    """The container that fitted steps hand on."""
+    for step in steps:
+        X = step.transform(X)
+    return X
+
+
+def reorder(X, names, order):
+    """X with the rows of the named modalities in another order."""
+    return ModalityDict(
+        {name: _reorder(block, order) if name in names else block for name, block in X.items()}
+    )
+
+
+def _reorder(block, order):
+    shuffled = take_rows(block, order)
+    # a frame's own index would tell that its rows stand elsewhere
+    return shuffled.set_axis(block.index) if hasattr(block, "iloc") else shuffled
+
+
+def noisy_xi(estimator, X, seed):
+    """xi with noise in the codes, as the head meets it in training; of a search, side by side."""
+    networks = getattr(estimator, "estimators_", [estimator])
+    parts = []
+    for network in networks:
+        data = network._tensor_data(validate_modalities(network, X, reset=False))
+        with cpu_threads(network.n_threads):
+            parts.append(network.net_.sampled_xi(data, seed).cpu().numpy())
+    return np.hstack(parts)
