@@ -6,6 +6,7 @@ import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Mapping
 from itertools import pairwise
+from math import prod
 from numbers import Integral, Real
 
 import numpy as np
@@ -39,6 +40,7 @@ from ._training import (
 )
 from ._validation import validate_modalities
 from .information import estimate_beta_bounds
+from .information._capacity import effective_dimension
 from .nn import OMIBNetwork, OMIBObjective, seeded_initialisation
 from .nn.encoders import ENCODERS, default_encoder
 from .nn.fusion import FUSIONS
@@ -325,14 +327,15 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
     def _initialise(self, X, rng):
         """Everything that is learned before training: scale, bound on beta, initial weights."""
         device = resolve_device(self.device)
-        encoders = self._resolve_encoders(X)
+        sample = sample_rows(X, rng)
+        encoders = self._resolve_encoders(sample)
         self._sparse = frozenset(
             name for name, block in X.items()
             if sparse.issparse(block) and encoders[name] == "sparse"
         )  # fmt: skip
         self._scaler = BlockScaler(self.standardize).fit(self._as_trained(X))
         self.beta_bounds_ = estimate_beta_bounds(
-            sample_rows(X, rng),
+            sample,
             weighting=self.weighting,
             estimator=self.entropy_estimator,
             random_state=rng.randint(2**31 - 1),
@@ -410,25 +413,34 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
                 raise ValueError(
                     f"encoders names unknown modalities {sorted(unknown)}; there are {list(X)}."
                 )
-        elif isinstance(given, str) and given not in ENCODERS:
-            raise ValueError(f"encoders={given!r} is unknown; known are {sorted(ENCODERS)}.")
+        elif isinstance(given, str) and given != "auto" and given not in ENCODERS:
+            known = ["auto", *sorted(ENCODERS)]
+            raise ValueError(f"encoders={given!r} is unknown; known are {known}.")
         resolved = {}
         for name, block in X.items():
-            default = default_encoder(block.shape[1:], sparse.issparse(block))
-            if isinstance(given, Mapping):
-                resolved[name] = given.get(name, default)
-            elif isinstance(given, str):
-                # one name for all: it goes to the blocks it is made for, "mlp" to plain tables
-                fits = ENCODERS[given].block(block.ndim - 1, sparse.issparse(block))
-                resolved[name] = given if fits and given != "mlp" else default
+            n_dims, is_sparse = block.ndim - 1, sparse.issparse(block)
+            if isinstance(given, Mapping) and name in given:
+                resolved[name] = given[name]
+            elif isinstance(given, (str, Mapping)):
+                reads = ENCODERS.get(given) if isinstance(given, str) else None
+                # one name for all goes to the blocks it is made for: an MLP to tables
+                named = reads and reads.block(n_dims, is_sparse) and (reads.dims or n_dims == 1)
+                resolved[name] = given if named else self._default_encoder(block)
             else:
                 resolved[name] = given
-        if isinstance(given, str) and given != "mlp" and given not in resolved.values():
+        reads = ENCODERS.get(given) if isinstance(given, str) else None
+        if reads and reads.dims and given not in resolved.values():
             raise ValueError(
-                f"encoders={given!r} reads {ENCODERS[given].meaning}, but no modality is such a "
+                f"encoders={given!r} reads {reads.meaning}, but no modality is such a "
                 f"block: samples have shapes {self.modalities_}."
             )
         return resolved
+
+    def _default_encoder(self, block):
+        """By the shape of a block, and for tables by how many directions they spread over."""
+        name = default_encoder(block.shape[1:], sparse.issparse(block))
+        wide = name == "mlp" and self.n_layers > 1 and prod(block.shape[1:]) > self.hidden_dim
+        return "linear_mlp" if wide and effective_dimension(block) > self.hidden_dim else name
 
     def _set_beta(self):
         named = {

@@ -30,13 +30,16 @@ class OMIBRegressor(RegressorMixin, BaseOMIB):
         mask or callable, as in ColumnTransformer, or by a pair ``(columns, shape)`` for
         modalities of more dimensions. ``ModalityDict(...).layout`` is such a dict. With None, a
         table is a single modality, and OMIB a variational information bottleneck.
-    encoders : str, dict of str to encoder, torch.nn.Module or callable, default="mlp"
-        The encoder of each modality. In a dict: "mlp"; "conv1d" or "gru" for sequences
+    encoders : str, dict of str to encoder, torch.nn.Module or callable, default="auto"
+        The encoder of each modality. "auto" goes by the shape of a sample: mlp, conv1d, conv2d or
+        sparse; and linear_mlp, which adds a linear map to the mlp, for tables whose columns
+        spread over more than ``hidden_dim`` directions (effective dimension of their correlation
+        matrix). In a dict: "mlp" or "linear_mlp"; "conv1d" or "gru" for sequences
         (n_samples, time, channels); "conv2d" for images (n_samples, channels, height, width);
         "sparse" for sparse matrices; a torch module, of which a copy is trained; or a factory
         called with the shape of a sample. Modules return (batch, any width). Modalities that the
-        dict leaves out take the default of their shape: mlp, conv1d, conv2d or sparse. A single
-        name goes to the blocks it reads, "mlp" to plain tables; the others take their default.
+        dict leaves out are "auto". A single name goes to the blocks it reads, "mlp" to plain
+        tables; the others are "auto".
     hidden_dim : int, default=128
         Width of hidden layers and of the built-in encoders' output z_m.
     latent_dim : int, default=32
@@ -46,7 +49,8 @@ class OMIBRegressor(RegressorMixin, BaseOMIB):
     dropout : float, default=0.1
         Share of hidden units dropped while training.
     input_dropout : float, default=0.0
-        Share of input values dropped while training, in "mlp" and "sparse" encoders.
+        Share of input values dropped while training, in "mlp", "sparse" and "linear_mlp" encoders,
+        not before the linear map of the last.
     head_layers : int, default=2
         Linear maps in each branch and in the prediction head. With 1, interactions between
         modalities are left to the attention alone.
@@ -162,7 +166,7 @@ class OMIBRegressor(RegressorMixin, BaseOMIB):
         self,
         modalities=None,
         *,
-        encoders="mlp",
+        encoders="auto",
         hidden_dim=128,
         latent_dim=32,
         n_layers=2,

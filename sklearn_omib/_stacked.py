@@ -100,10 +100,15 @@ def train_stacked(families, n_jobs=None, n_threads=1, verbose=0):
 
 
 def _stacks(families, n_jobs):
-    """Cut families into lists to be stacked: batches of the same sizes, and equal work."""
+    """Cut families into lists to be stacked: batches of the same sizes, and equal work.
+
+    The rows of a fold may decide for another kind of encoder than those of the next.
+    """
     shapes: dict = {}
     for family in families:
-        alike = shapes.setdefault(tuple(len(part or ()) for part in family.data), [])
+        kinds = tuple(type(part) for part in family.estimators[0].net_.module_.encoders)
+        sizes = tuple(len(part or ()) for part in family.data)
+        alike = shapes.setdefault((kinds, sizes), [])
         alike += [(family, estimator) for estimator in family.estimators]
     for pairs in shapes.values():
         n_stacks = max(min(n_jobs, len(pairs)), -(-len(pairs) // MAX_NETWORKS))

@@ -239,6 +239,23 @@ def test_one_name_goes_to_the_blocks_it_reads(mixed):
     assert kinds == ["MLPEncoder", "MLPEncoder", "SparseEncoder", "GRUEncoder", "Conv2dEncoder"]
 
 
+def test_a_table_that_spreads_over_more_than_hidden_dim_gets_a_linear_path(rng):
+    factors = rng.normal(size=(300, 5)) @ rng.normal(size=(5, 60))
+    X = {"independent": rng.normal(size=(300, 60)), "low rank": factors, "few": factors[:, :20]}
+    y = np.arange(300) % 2
+
+    def kinds(**options):
+        clf = quick(max_epochs=1, hidden_dim=32, **options).fit(X, y)
+        return [type(encoder).__name__ for encoder in clf.net_.module_.encoders]
+
+    assert kinds() == ["LinearMLPEncoder", "MLPEncoder", "MLPEncoder"]
+    assert kinds(encoders={"independent": "mlp", "few": "linear_mlp"})[::2] == [
+        "MLPEncoder", "LinearMLPEncoder"
+    ]  # fmt: skip
+    assert kinds(encoders="mlp") == ["MLPEncoder"] * 3
+    assert kinds(n_layers=1) == ["MLPEncoder"] * 3  # linear already
+
+
 def test_torch_dropout_of_a_given_module_follows_the_seed(tables):
     X, y, _ = tables
     module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(0.5))

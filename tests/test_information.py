@@ -5,6 +5,7 @@ import pytest
 from scipy import sparse
 
 from sklearn_omib.information import MINE, estimate_beta_bounds, information_capacity
+from sklearn_omib.information._capacity import effective_dimension
 
 
 @pytest.fixture
@@ -146,3 +147,13 @@ def test_paper_recipe_is_a_property_of_the_loop():
     assert 0 < bounds.lower <= bounds.upper
     again = estimate_beta_bounds(X, estimator="mine", random_state=0)
     assert again.upper == bounds.upper
+
+
+def test_effective_dimension_counts_the_directions_columns_spread_over(rng):
+    one = rng.normal(size=(5000, 1))
+    assert effective_dimension(one * [1, -2, 3]) == pytest.approx(1)
+    assert effective_dimension(rng.normal(size=(5000, 8))) == pytest.approx(8, rel=0.05)
+    three = rng.normal(size=(5000, 3)) @ np.repeat(np.eye(3), 10, axis=1)
+    assert effective_dimension(three) == pytest.approx(3, rel=0.05)
+    assert effective_dimension(rng.normal(size=(50, 4000))) < 50
+    assert effective_dimension(np.ones((20, 3))) == 0

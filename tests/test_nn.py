@@ -13,6 +13,7 @@ from sklearn_omib.nn import (
     Dropout,
     GaussianTask,
     GRUEncoder,
+    LinearMLPEncoder,
     MLPEncoder,
     OMIBNetwork,
     OMIBObjective,
@@ -94,8 +95,9 @@ def test_attention_is_torch_multihead_attention():
 # -- encoders -------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "encoder, shape",
-    [(MLPEncoder, (7,)), (MLPEncoder, (2, 3)), (Conv1dEncoder, (9, 3)), (GRUEncoder, (9, 3)),
-     (Conv2dEncoder, (3, 8, 6)), (Conv2dEncoder, (1, 2, 2))],
+    [(MLPEncoder, (7,)), (MLPEncoder, (2, 3)), (LinearMLPEncoder, (40,)),
+     (Conv1dEncoder, (9, 3)), (GRUEncoder, (9, 3)), (Conv2dEncoder, (3, 8, 6)),
+     (Conv2dEncoder, (1, 2, 2))],
 )  # fmt: skip
 def test_every_parameter_of_an_encoder_receives_gradient(encoder, shape):
     module = encoder(shape, 16, 2, 0.1)
@@ -116,6 +118,27 @@ def test_sparse_encoder_equals_the_dense_one():
         linear.bias.copy_(first.bias)
     dense_encoder.layers[1:].load_state_dict(sparse_encoder.layers[1:].state_dict())
     torch.testing.assert_close(sparse_encoder(batch), dense_encoder(dense))
+
+
+def test_a_step_of_sign_descent_moves_a_wide_encoder_no_farther_than_a_narrow_one():
+    moved = {}
+    for n_columns in (16, 1600):
+        torch.manual_seed(0)
+        encoder, v = LinearMLPEncoder((n_columns,), 16, 2, 0.0), torch.ones(1, n_columns)
+        assert encoder(torch.randn(500, n_columns)).std() < 1  # whatever the width
+        before = encoder(v)
+        with torch.no_grad():
+            encoder.linear.weight += 1e-3  # as far as Adam's first step moves every weight
+        moved[n_columns] = (encoder(v) - before).mean().item()
+    assert moved[16] == pytest.approx(moved[1600], rel=1e-3) == pytest.approx(16e-3, rel=1e-3)
+
+
+def test_without_its_mlp_a_linear_mlp_is_linear_and_drops_no_input():
+    encoder = LinearMLPEncoder((30,), 16, 2, 0.5, input_dropout=0.9).train()
+    torch.nn.init.zeros_(encoder.layers[-1].weight)
+    v = torch.randn(4, 30)
+    expected = v @ (encoder.scale * encoder.linear.weight).T + encoder.layers[-1].bias
+    torch.testing.assert_close(encoder(v), expected)
 
 
 def test_a_given_module_is_copied_never_used():

@@ -8,7 +8,7 @@ import torch
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import FitFailedWarning
-from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, StratifiedKFold
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_omib import (
@@ -102,6 +102,19 @@ def test_every_kind_of_encoder_stacks(kinds):
         betas=BETAS[:2], cv=3, encoders={"own": Centred(), "series": "gru"}, batch_size=32, **FAST
     ).fit(X, score > 0)
     assert_same(search, grid(search, X, score > 0), X)
+
+
+def test_folds_whose_rows_choose_other_encoders_are_stacked_apart():
+    rng = np.random.default_rng(0)
+    wide = rng.normal(size=(90, 40))
+    wide[:30] = wide[:30, :1]  # without the first fold, the columns share little
+    X, y = ModalityDict({"wide": wide, "b": rng.normal(size=(90, 3))}), np.arange(90) % 2
+    settings = FAST | {"hidden_dim": 16}
+    search = OMIBClassifierCV(betas=BETAS[:2], cv=KFold(3), **settings)
+    fits = [OMIBClassifier(**settings).fit(X[rows], y[rows]) for rows, _ in KFold(3).split(y)]
+    chosen = {type(fit.net_.module_.encoders[0]) for fit in fits}
+    assert len(chosen) == 2
+    assert_same(search.fit(X, y), grid(search, X, y), X)
 
 
 def test_networks_stop_on_their_own(kinds):

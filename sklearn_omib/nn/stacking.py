@@ -13,7 +13,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from .bottleneck import VariationalBottleneck
-from .encoders import MLPEncoder
+from .encoders import LinearMLPEncoder, MLPEncoder
 from .fusion import ConcatFusion, CrossAttentionFusion
 from .model import OMIBNetwork
 from .objective import OMIBObjective
@@ -115,7 +115,8 @@ class Each(nn.Module):
 # the forward of these works whatever dimensions come before the batch
 _LEADING_DIMENSIONS = (
     nn.Sequential, nn.ModuleList, nn.Identity, nn.GELU, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU,
-    nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Softplus, Dropout, MLPEncoder, VariationalBottleneck,
+    nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Softplus, Dropout, MLPEncoder, LinearMLPEncoder,
+    VariationalBottleneck,
     ConcatFusion, CrossAttentionFusion, OMIBNetwork, OMIBObjective, CategoricalTask, BernoulliTask,
     GaussianTask,
 )  # fmt: skip
