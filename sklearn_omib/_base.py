@@ -416,19 +416,16 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         elif isinstance(given, str) and given != "auto" and given not in ENCODERS:
             known = ["auto", *sorted(ENCODERS)]
             raise ValueError(f"encoders={given!r} is unknown; known are {known}.")
+        reads = ENCODERS.get(given) if isinstance(given, str) else None
         resolved = {}
         for name, block in X.items():
-            n_dims, is_sparse = block.ndim - 1, sparse.issparse(block)
-            if isinstance(given, Mapping) and name in given:
-                resolved[name] = given[name]
-            elif isinstance(given, (str, Mapping)):
-                reads = ENCODERS.get(given) if isinstance(given, str) else None
+            chosen = given.get(name, "auto") if isinstance(given, Mapping) else given
+            if reads is not None:
                 # one name for all goes to the blocks it is made for: an MLP to tables
-                named = reads and reads.block(n_dims, is_sparse) and (reads.dims or n_dims == 1)
-                resolved[name] = given if named else self._default_encoder(block)
-            else:
-                resolved[name] = given
-        reads = ENCODERS.get(given) if isinstance(given, str) else None
+                fits = reads.block(block.ndim - 1, sparse.issparse(block))
+                chosen = given if fits and (reads.dims or block.ndim == 2) else "auto"
+            is_auto = isinstance(chosen, str) and chosen == "auto"
+            resolved[name] = self._default_encoder(block) if is_auto else chosen
         if reads and reads.dims and given not in resolved.values():
             raise ValueError(
                 f"encoders={given!r} reads {reads.meaning}, but no modality is such a "
