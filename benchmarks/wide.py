@@ -72,10 +72,7 @@ def evaluate(name, encoder, seed):
     """Score of an encoder on a data set, averaged over the folds."""
     model, X, y, groups = DATA[name]()
     model = model(encoders=encoder, random_state=seed)
-    if groups is not None:
-        folds = GroupKFold(4)
-    else:
-        folds = KFold(5, shuffle=True, random_state=seed)
+    folds = GroupKFold(4) if groups is not None else KFold(5, shuffle=True, random_state=seed)
     scores = [
         model.fit(X[train], y[train]).score(X[test], y[test])
         for train, test in folds.split(np.zeros(len(y)), y, groups)
