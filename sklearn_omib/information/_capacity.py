@@ -104,8 +104,9 @@ def _two_dimensional(block, max_rows):
 def _standardised(matrix):
     dense = matrix.toarray() if sparse.issparse(matrix) else matrix
     Z = np.array(dense, dtype=np.float64)
-    Z -= Z.mean(0)
-    scale = np.sqrt(np.mean(Z**2, 0))
+    with np.errstate(over="ignore", invalid="ignore"):  # the estimators' scaling says it in words
+        Z -= Z.mean(0)
+        scale = np.sqrt(np.mean(Z**2, 0))
     constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(dense).max(0, initial=0)
     Z[:, constant] = 0
     return Z / np.where(constant, 1, scale)
