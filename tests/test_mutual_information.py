@@ -99,6 +99,25 @@ def test_labels_of_two_gaussians(estimator):
     assert estimator.estimate(np.exp(x), names.astype(object)) == pytest.approx(value, rel=1e-4)
 
 
+def test_independent_integers_share_nothing():
+    # 20 samples in each of 100 cells: noise that unties x and y must not be the same
+    x, y = np.random.default_rng(0).integers(10, size=(2, 2000))
+    with pytest.warns(UserWarning, match="tied values"):
+        for method in ("ksg", "auto"):
+            result = mutual_information(x, y, method=method, discrete_target=False)
+            assert abs(result.value) < 0.05
+
+
+def test_labels_that_occur_once_are_left_out_of_ksg():
+    x = np.random.default_rng(0).normal(size=(100, 2))
+    y = np.r_[np.zeros(50), np.ones(48), 2, 3].astype(int)
+    ksg = KSG(discrete_target=True)
+    with pytest.warns(UserWarning, match="2 samples, alone with their label, are left out"):
+        assert np.isfinite(ksg.estimate(x, y))
+    with pytest.raises(ValueError, match="y has no label of at least 2 samples"):
+        ksg.estimate(x, np.arange(100))
+
+
 def test_labels_that_x_decides_share_their_entropy_and_others_nothing():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2000, 2)), rng.integers(2, size=2000)
