@@ -221,6 +221,12 @@ def test_frames_sparse_and_image_blocks_are_columns():
         mutual_information(x, ["a", None, *["b"] * 298])
 
 
+def test_numbers_in_an_object_column_are_numbers():
+    x, y = correlated(300, 1, 1.0, 0)
+    value = mutual_information(x, y[:, 0]).value
+    assert mutual_information(x, y[:, 0].astype(object)).value == pytest.approx(value)
+
+
 def test_bad_input_of_estimators():
     x, y = correlated(50, 2, 1.0, 0)
     estimators = GaussianCopulaMI(), KSG(), MINE(paper=True)
@@ -231,6 +237,8 @@ def test_bad_input_of_estimators():
             estimate(x, np.where(y > 1, np.nan, y))
         with pytest.raises(ValueError, match="x must be numeric"):
             estimate(np.array(["a"] * 50), y)
+        with pytest.raises(ValueError, match=r"y must be numeric.* of shape \(n_samples,\)"):
+            estimate(x, np.array([["a"]] * 50))
     with pytest.raises(ValueError, match=r"method must be one of .*'mine'.*, got 'dv'"):
         mutual_information(x, y, method="dv")
     with pytest.raises(ValueError, match="discrete_target must be"):
@@ -239,12 +247,20 @@ def test_bad_input_of_estimators():
         mutual_information(x, y, discrete_target=True)
     with pytest.raises(ValueError, match=r"n_neighbors must be an int from 1 to .* 49, got 0"):
         KSG(n_neighbors=0).estimate(x, y)
-    with pytest.raises(ValueError, match="pca must be 'auto', a positive int or None, got 0"):
-        GaussianCopulaMI(pca=0).estimate(x, y)
+    for estimator, pca in ((GaussianCopulaMI(pca=0), 0), (MINE(pca="all"), "'all'")):
+        with pytest.raises(ValueError, match=f"pca must be 'auto', a positive .* got {pca}"):
+            estimator.estimate(x, y)
+    for name in ("hidden_dim", "n_steps", "batch_size", "n_shuffles", "patience"):
+        with pytest.raises(ValueError, match=f"{name} must be a positive int, got -1"):
+            MINE(**{name: -1}).estimate(x, y)
+    with pytest.raises(ValueError, match="learning_rate must be positive, got 0"):
+        MINE(learning_rate=0).estimate(x, y)
     with pytest.raises(ValueError, match="bound must be one of"):
         MINE(bound="js").estimate(x, y)
     with pytest.raises(ValueError, match="ema must be None or in"):
         MINE(bound="nwj", ema=0.1).estimate(x, y)
+    with pytest.raises(ValueError, match="30 columns for the 25 samples of the smallest class"):
+        GaussianCopulaMI(pca=None).estimate(np.hstack([x] * 15) + np.eye(50, 30), ["a", "b"] * 25)
     with pytest.raises(ValueError, match="no class of at least 10"):
         GaussianCopulaMI(discrete_target=True).estimate(x, np.arange(50) // 5)
 

@@ -5,7 +5,7 @@ from math import log, pi
 import numpy as np
 from scipy.special import digamma, logsumexp
 
-from ._pairs import fewer_columns, is_count
+from ._pairs import fewer_columns
 from ._result import Measured, MutualInformationEstimator
 
 MIN_CLASS = 10
@@ -72,8 +72,6 @@ class GaussianCopulaMI(MutualInformationEstimator):
         self.discrete_target = discrete_target
 
     def _measure(self, pair):
-        if self.pca not in ("auto", None) and not is_count(self.pca):
-            raise ValueError(f"pca must be 'auto', a positive int or None, got {self.pca!r}.")
         if pair.discrete:
             return self._measure_classes(pair)
         n_samples = len(pair.x)
@@ -104,6 +102,11 @@ class GaussianCopulaMI(MutualInformationEstimator):
         y = np.unique(pair.y[kept], return_inverse=True)[1]
         smallest = counts.min(initial=len(pair.x))
         (x,) = fewer_columns(pair, self.pca, limit=smallest / 10, n_samples=smallest)
+        if x.shape[1] > smallest - 2:
+            raise ValueError(
+                f"pca={self.pca!r} leaves {x.shape[1]} columns for the {smallest} samples of the "
+                "smallest class; it takes fewer columns than samples. Use pca='auto'."
+            )
         local = class_local(x[kept], y) if len(counts) > 1 else np.zeros(len(y))
         return Measured(
             float(local.mean()), local, (x.shape[1], 1),
