@@ -276,8 +276,12 @@ def test_entropies_have_their_closed_forms():
     assert scaled == pytest.approx(entropy(v) + np.log(7))
     with pytest.raises(ValueError, match="1 columns of v have more than 5 % repeated values"):
         entropy(np.c_[v, np.round(v[:, 0])])
+    with pytest.raises(ValueError, match="1 columns of v have the ranks of another"):
+        entropy(np.c_[v, np.exp(v[:, 0])])
     with pytest.raises(ValueError, match="kind must be one of"):
         entropy(v, kind="renyi")
+    with pytest.raises(ValueError, match=r"v is to hold labels of shape \(n_samples,\)"):
+        entropy(v, kind="discrete")
 
 
 def test_total_correlation_of_a_shared_factor():
@@ -295,6 +299,26 @@ def test_total_correlation_of_a_shared_factor():
     assert total_correlation(X) == pytest.approx(estimate_beta_bounds(X).total_correlation)
     with pytest.raises(ValueError, match="method must be one of"):
         total_correlation(X, method="tree")
+    with pytest.raises(ValueError, match="pairwise must be one of"):
+        total_correlation(X, pairwise="max")
+
+
+def test_total_correlation_of_doubtful_columns_is_finite_and_told_of():
+    x, y = correlated(500, 2, 1.0, 0)
+    plain = total_correlation({"a": x, "b": y}, method="copula")
+    with pytest.warns(UserWarning, match="1 constant columns of b are left out"):
+        X = {"a": x, "b": np.c_[y, np.ones(500)]}
+        assert total_correlation(X, method="copula") == pytest.approx(plain)
+    with pytest.warns(UserWarning, match="1 columns have the ranks of a column of another"):
+        shared = total_correlation({"a": x, "b": x[:, :1]}, method="copula")
+    with pytest.warns(UserWarning, match="a leak"):  # two routes to the same floor
+        floor = GaussianCopulaMI().estimate(x, x[:, :1])
+    assert shared == pytest.approx(floor, rel=0.1)
+    one_hot = np.eye(4)[np.random.default_rng(0).integers(4, size=500)]
+    with pytest.warns(UserWarning, match="4 columns of b have more than 5% tied"):
+        assert abs(total_correlation({"a": x, "b": one_hot}, method="copula")) < 0.05
+    with pytest.raises(ValueError, match="X needs at least 10 samples, got 5"):
+        total_correlation({"a": x[:5], "b": y[:5]}, method="copula")
 
 
 def test_a_tree_of_pairs_gives_the_larger_upper_bound(tmp_path):
@@ -316,8 +340,9 @@ def test_a_tree_of_pairs_gives_the_larger_upper_bound(tmp_path):
     assert "a property of the estimator" in str(tree)
     with pytest.raises(ValueError, match="pairwise must be one of"):
         estimate_beta_bounds(X, estimator=Pairs(), pairwise="max")
-    with pytest.raises(ValueError, match="estimator must be 'gaussian', 'mine' or an object"):
-        estimate_beta_bounds(X, estimator="ksg")
+    for estimator in ("ksg", None, Pairs):
+        with pytest.raises(ValueError, match="estimator must be 'gaussian', 'mine' or an object"):
+            estimate_beta_bounds(X, estimator=estimator)
 
 
 def test_bounds_are_estimated_once_with_a_memory(tmp_path):

@@ -150,13 +150,17 @@ def gaussian_local(x, y, warnings):
             f"{(gap < 1 / n_samples).sum()} canonical correlations are above 1 - 1/n: ranks cannot "
             "tell how strong such dependence is. Take the value for a floor."
         )
-    # two rankings that differ by one swap of neighbours in the middle are this far apart
-    gap = np.clip(gap, max(2 * pi / n_samples**3, 1e-12), 1)
+    gap = np.clip(gap, least_gap(n_samples), 1)
     rho, spread = 1 - gap, gap * (2 - gap)
     u, v = (x - x.mean(0)) @ to_u, (y - y.mean(0)) @ to_v
     ratios = (rho * u * v - rho**2 * (u**2 + v**2) / 2) / spread - np.log(spread) / 2
     bias = sum(log_det_bias(n_samples, d) for d in ranks) - log_det_bias(n_samples, sum(ranks))
     return ratios.sum(1) - bias / 2
+
+
+def least_gap(n_samples):
+    """1 - rho of two rankings that differ by one swap of neighbours in the middle."""
+    return max(2 * pi / n_samples**3, 1e-12)
 
 
 def log_det_bias(n_samples, dim):
