@@ -84,6 +84,20 @@ def test_pairwise_estimates_give_the_papers_bound(v):
 
 
 def test_bad_arguments(v):
+    hole = np.where(v > 1, np.nan, v)
+    for bad in (hole, hole.repeat(500, 1)):  # columns, and rows where these are fewer
+        with pytest.raises(ValueError, match="NaN or infinity in the data"):
+            information_capacity(bad)
+        with pytest.raises(ValueError, match="Modality 'b': NaN or infinity in the data"):
+            estimate_beta_bounds({"a": v, "b": bad})
+    with pytest.raises(ValueError, match="Modality 'b': could not convert string"):
+        estimate_beta_bounds({"a": v, "b": np.full((len(v), 1), "x")})
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        information_capacity(v[:5].repeat(20, 1), v[:1].repeat(20, 1))
+    with pytest.raises(ValueError, match="needs a block, got none"):
+        information_capacity()
+    with pytest.raises(ValueError, match="noise must be a positive variance, got nan"):
+        information_capacity(v, noise=np.nan)
     with pytest.raises(ValueError, match="weighting must be one of"):
         estimate_beta_bounds({"a": v}, weighting="equal")
     with pytest.raises(ValueError, match="noise must be a positive variance, got 0"):

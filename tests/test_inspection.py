@@ -145,6 +145,10 @@ def test_ablation_says_what_is_wrong(data):
         modality_ablation(OMIBClassifier(), X, y, method="mask")
     with pytest.raises(ValueError, match="at least two folds, got 1"):
         modality_ablation(linear(), X, y, cv=[(np.arange(9), np.arange(9))])
+    with pytest.raises(ValueError, match="confidence must lie between 0 and 1, got 95"):
+        modality_ablation(linear(), X, y, confidence=95)
+    with pytest.raises(ValueError, match="n_repeats must be a positive int, got 0"):
+        modality_importance(linear().fit(X, y), X, y, n_repeats=0)
 
 
 # -- importance -----------------------------------------------------------------------------------
@@ -242,6 +246,8 @@ def test_the_probe_says_what_is_wrong(data, reg):
         bottleneck_probe(reg, X, {"v": score}, from_="z")
     with pytest.raises(TypeError, match="must be an OMIB estimator"):
         bottleneck_probe(linear().fit(X, y), X, {"v": score})
+    with pytest.raises(NotFittedError):
+        bottleneck_probe(OMIBClassifier(), X, {"v": score})
 
 
 # -- information plane ----------------------------------------------------------------------------
@@ -275,6 +281,8 @@ def test_planes_of_pipelines_searches_and_regressors(data):
     assert list(table.index[table["kept"]]) == [2]
     with pytest.raises(NotFittedError):
         information_plane(OMIBClassifierCV(), X, score)
+    with pytest.raises(ValueError, match="epochs must be a positive int or a collection"):
+        information_plane(OMIBClassifier(), X, score > 0, epochs=-1)
 
 
 # -- assumptions ----------------------------------------------------------------------------------
@@ -360,6 +368,31 @@ def test_the_interval_of_the_bound_shrinks_with_more_samples():
     assert few["high"] - few["low"] > 3 * (many["high"] - many["low"])
     with pytest.raises(ValueError, match="y is constant"):
         check_assumptions(X, np.zeros(2000))
+
+
+def test_the_check_says_what_is_wrong(data):
+    X, y, score = data
+    hole = np.where(score > 1, np.nan, score)
+    for blocks, target, message in [
+        ({"a": X["a"], "b": hole[:, None]}, y, "Modality 'b' contains NaN"),
+        (X, hole, "y contains NaN"),
+        (X, np.where(y, "b", "a")[:, None], r"y must be numeric.* of shape \(n_samples,\)"),
+        (X, np.array([None, *y.astype(str)[1:]]), "y contains 1 missing labels"),
+        (X, np.c_[score, 2 * score], "an output that is constant or that the others determine"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            check_assumptions(blocks, target)
+    for name in ("n_permutations", "n_resamples"):
+        with pytest.raises(ValueError, match=f"{name} must be a positive int, got 0"):
+            check_assumptions(X, y, **{name: 0})
+
+
+def test_a_target_that_combines_modalities_is_not_taken_for_what_they_share():
+    a, b = np.random.default_rng(0).normal(size=(2, 500, 1))
+    X, y = {"a": a, "b": b}, (a[:, 0] + b[:, 0] > 0).astype(int)
+    report = check_assumptions(X, y, n_permutations=20, random_state=0)
+    assert not report.verdicts.iloc[0].holds and report.pairs.co_information.item() < 0
+    assert "or y combines them" in report.verdicts.iloc[0].meaning
 
 
 # -- diagnosis ------------------------------------------------------------------------------------

@@ -99,6 +99,25 @@ def test_labels_of_two_gaussians(estimator):
     assert estimator.estimate(np.exp(x), names.astype(object)) == pytest.approx(value, rel=1e-4)
 
 
+def test_independent_integers_share_nothing():
+    # 20 samples in each of 100 cells: noise that unties x and y must not be the same
+    x, y = np.random.default_rng(0).integers(10, size=(2, 2000))
+    with pytest.warns(UserWarning, match="tied values"):
+        for method in ("ksg", "auto"):
+            result = mutual_information(x, y, method=method, discrete_target=False)
+            assert abs(result.value) < 0.05
+
+
+def test_labels_that_occur_once_are_left_out_of_ksg():
+    x = np.random.default_rng(0).normal(size=(100, 2))
+    y = np.r_[np.zeros(50), np.ones(48), 2, 3].astype(int)
+    ksg = KSG(discrete_target=True)
+    with pytest.warns(UserWarning, match="2 samples, alone with their label, are left out"):
+        assert np.isfinite(ksg.estimate(x, y))
+    with pytest.raises(ValueError, match="y has no label of at least 2 samples"):
+        ksg.estimate(x, np.arange(100))
+
+
 def test_labels_that_x_decides_share_their_entropy_and_others_nothing():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2000, 2)), rng.integers(2, size=2000)
@@ -202,6 +221,12 @@ def test_frames_sparse_and_image_blocks_are_columns():
         mutual_information(x, ["a", None, *["b"] * 298])
 
 
+def test_numbers_in_an_object_column_are_numbers():
+    x, y = correlated(300, 1, 1.0, 0)
+    value = mutual_information(x, y[:, 0]).value
+    assert mutual_information(x, y[:, 0].astype(object)).value == pytest.approx(value)
+
+
 def test_bad_input_of_estimators():
     x, y = correlated(50, 2, 1.0, 0)
     estimators = GaussianCopulaMI(), KSG(), MINE(paper=True)
@@ -212,6 +237,8 @@ def test_bad_input_of_estimators():
             estimate(x, np.where(y > 1, np.nan, y))
         with pytest.raises(ValueError, match="x must be numeric"):
             estimate(np.array(["a"] * 50), y)
+        with pytest.raises(ValueError, match=r"y must be numeric.* of shape \(n_samples,\)"):
+            estimate(x, np.array([["a"]] * 50))
     with pytest.raises(ValueError, match=r"method must be one of .*'mine'.*, got 'dv'"):
         mutual_information(x, y, method="dv")
     with pytest.raises(ValueError, match="discrete_target must be"):
@@ -220,12 +247,20 @@ def test_bad_input_of_estimators():
         mutual_information(x, y, discrete_target=True)
     with pytest.raises(ValueError, match=r"n_neighbors must be an int from 1 to .* 49, got 0"):
         KSG(n_neighbors=0).estimate(x, y)
-    with pytest.raises(ValueError, match="pca must be 'auto', a positive int or None, got 0"):
-        GaussianCopulaMI(pca=0).estimate(x, y)
+    for estimator, pca in ((GaussianCopulaMI(pca=0), 0), (MINE(pca="all"), "'all'")):
+        with pytest.raises(ValueError, match=f"pca must be 'auto', a positive .* got {pca}"):
+            estimator.estimate(x, y)
+    for name in ("hidden_dim", "n_steps", "batch_size", "n_shuffles", "patience"):
+        with pytest.raises(ValueError, match=f"{name} must be a positive int, got -1"):
+            MINE(**{name: -1}).estimate(x, y)
+    with pytest.raises(ValueError, match="learning_rate must be positive, got 0"):
+        MINE(learning_rate=0).estimate(x, y)
     with pytest.raises(ValueError, match="bound must be one of"):
         MINE(bound="js").estimate(x, y)
     with pytest.raises(ValueError, match="ema must be None or in"):
         MINE(bound="nwj", ema=0.1).estimate(x, y)
+    with pytest.raises(ValueError, match="30 columns for the 25 samples of the smallest class"):
+        GaussianCopulaMI(pca=None).estimate(np.hstack([x] * 15) + np.eye(50, 30), ["a", "b"] * 25)
     with pytest.raises(ValueError, match="no class of at least 10"):
         GaussianCopulaMI(discrete_target=True).estimate(x, np.arange(50) // 5)
 
@@ -241,8 +276,12 @@ def test_entropies_have_their_closed_forms():
     assert scaled == pytest.approx(entropy(v) + np.log(7))
     with pytest.raises(ValueError, match="1 columns of v have more than 5 % repeated values"):
         entropy(np.c_[v, np.round(v[:, 0])])
+    with pytest.raises(ValueError, match="1 columns of v have the ranks of another"):
+        entropy(np.c_[v, np.exp(v[:, 0])])
     with pytest.raises(ValueError, match="kind must be one of"):
         entropy(v, kind="renyi")
+    with pytest.raises(ValueError, match=r"v is to hold labels of shape \(n_samples,\)"):
+        entropy(v, kind="discrete")
 
 
 def test_total_correlation_of_a_shared_factor():
@@ -260,6 +299,26 @@ def test_total_correlation_of_a_shared_factor():
     assert total_correlation(X) == pytest.approx(estimate_beta_bounds(X).total_correlation)
     with pytest.raises(ValueError, match="method must be one of"):
         total_correlation(X, method="tree")
+    with pytest.raises(ValueError, match="pairwise must be one of"):
+        total_correlation(X, pairwise="max")
+
+
+def test_total_correlation_of_doubtful_columns_is_finite_and_told_of():
+    x, y = correlated(500, 2, 1.0, 0)
+    plain = total_correlation({"a": x, "b": y}, method="copula")
+    with pytest.warns(UserWarning, match="1 constant columns of b are left out"):
+        X = {"a": x, "b": np.c_[y, np.ones(500)]}
+        assert total_correlation(X, method="copula") == pytest.approx(plain)
+    with pytest.warns(UserWarning, match="1 columns have the ranks of a column of another"):
+        shared = total_correlation({"a": x, "b": x[:, :1]}, method="copula")
+    with pytest.warns(UserWarning, match="a leak"):  # two routes to the same floor
+        floor = GaussianCopulaMI().estimate(x, x[:, :1])
+    assert shared == pytest.approx(floor, rel=0.1)
+    one_hot = np.eye(4)[np.random.default_rng(0).integers(4, size=500)]
+    with pytest.warns(UserWarning, match="4 columns of b have more than 5% tied"):
+        assert abs(total_correlation({"a": x, "b": one_hot}, method="copula")) < 0.05
+    with pytest.raises(ValueError, match="X needs at least 10 samples, got 5"):
+        total_correlation({"a": x[:5], "b": y[:5]}, method="copula")
 
 
 def test_a_tree_of_pairs_gives_the_larger_upper_bound(tmp_path):
@@ -281,8 +340,9 @@ def test_a_tree_of_pairs_gives_the_larger_upper_bound(tmp_path):
     assert "a property of the estimator" in str(tree)
     with pytest.raises(ValueError, match="pairwise must be one of"):
         estimate_beta_bounds(X, estimator=Pairs(), pairwise="max")
-    with pytest.raises(ValueError, match="estimator must be 'gaussian', 'mine' or an object"):
-        estimate_beta_bounds(X, estimator="ksg")
+    for estimator in ("ksg", None, Pairs):
+        with pytest.raises(ValueError, match="estimator must be 'gaussian', 'mine' or an object"):
+            estimate_beta_bounds(X, estimator=estimator)
 
 
 def test_bounds_are_estimated_once_with_a_memory(tmp_path):

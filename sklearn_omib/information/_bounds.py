@@ -8,9 +8,9 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import check_memory
 
-from .._modalities import check_modalities, flatten_block
+from .._modalities import check_modalities, flatten_block, naming_modality
 from ._capacity import _log_det, scatter_matrix
-from ._entropy import PAIRWISE, from_pairs
+from ._entropy import check_pairwise, from_pairs
 from ._mine import MINE
 
 SENSITIVITY = (0.01, 0.1, 1.0)  # noise variances at which the bound is reported
@@ -153,8 +153,7 @@ def estimate_beta_bounds(
     """
     if weighting not in WEIGHTINGS:
         raise ValueError(f"weighting must be one of {WEIGHTINGS}, got {weighting!r}.")
-    if pairwise not in PAIRWISE:
-        raise ValueError(f"pairwise must be one of {PAIRWISE}, got {pairwise!r}.")
+    check_pairwise(pairwise)
     X = check_modalities(X)
     n_modalities = len(X.sample_shapes)
     total_weight = 2 * n_modalities - 1 if weighting == "reference" else n_modalities
@@ -185,13 +184,13 @@ def estimate_beta_bounds(
 
 def _seeded(estimator, random_state):
     """A copy of the estimator, so that the object given stays as it is, with our seed."""
-    if isinstance(estimator, str):
-        if estimator != "mine":
-            raise ValueError(
-                "estimator must be 'gaussian', 'mine' or an object with estimate(x, y), got "
-                f"{estimator!r}."
-            )
+    if isinstance(estimator, str) and estimator == "mine":
         estimator = MINE(paper=True)
+    if isinstance(estimator, type) or not hasattr(estimator, "estimate"):
+        raise ValueError(
+            "estimator must be 'gaussian', 'mine' or an object with estimate(x, y), got "
+            f"{estimator!r}."
+        )
     if hasattr(estimator, "get_params"):
         estimator = clone(estimator)
         if "random_state" in estimator.get_params() and estimator.random_state is None:
@@ -217,9 +216,12 @@ def _check_entropies(entropies, joint_entropy, method):
 
 def _from_capacity(X, noise):
     """Entropies of the modalities, and the joint one by variance of the noise."""
-    if noise <= 0:
+    if not noise > 0:
         raise ValueError(f"noise must be a positive variance, got {noise!r}.")
-    scatters = {name: scatter_matrix([block]) for name, block in X.items()}
+    scatters = {}
+    for name, block in X.items():
+        with naming_modality(name):
+            scatters[name] = scatter_matrix([block])
     entropies = {name: _log_det(scatter, noise) for name, scatter in scatters.items()}
     joint = scatter_matrix(X.values()) if len(scatters) > 1 else next(iter(scatters.values()))
     return entropies, {s2: _log_det(joint, s2) for s2 in {noise, *SENSITIVITY}}

@@ -4,6 +4,7 @@ from math import prod
 
 import numpy as np
 from scipy import linalg, sparse
+from sklearn.utils import check_consistent_length
 
 from .._lazy import LazyBlock
 
@@ -34,6 +35,12 @@ def information_capacity(*blocks, noise=0.1):
     float
         In nats.
 
+    Raises
+    ------
+    ValueError
+        If a row that is read holds NaN or infinity, blocks differ in length, or ``noise`` is not
+        positive.
+
     Notes
     -----
     At most 4096 evenly spaced rows are read.
@@ -46,7 +53,10 @@ def information_capacity(*blocks, noise=0.1):
     >>> round(information_capacity(v), 2)  # close to ln(1 + 1 / .1) = 2.40
     2.4
     """
-    if noise <= 0:
+    if not blocks:
+        raise ValueError("information_capacity needs a block, got none.")
+    check_consistent_length(*blocks)
+    if not noise > 0:
         raise ValueError(f"noise must be a positive variance, got {noise!r}.")
     return _log_det(scatter_matrix(blocks), noise)
 
@@ -80,13 +90,19 @@ def scatter_matrix(blocks, max_rows=MAX_ROWS):
     n_features = sum(matrix.shape[1] for matrix in matrices)
     if n_features <= n_samples:
         Z = np.hstack([_standardised(matrix) for matrix in matrices])
-        return Z.T @ Z / n_samples
+        return _finite(Z.T @ Z / n_samples)
     gram = np.zeros((n_samples, n_samples))
     for matrix in matrices:
         for start in range(0, matrix.shape[1], CHUNK):
             Z = _standardised(matrix[:, start : start + CHUNK])
             gram += Z @ Z.T / n_samples
-    return gram
+    return _finite(gram)
+
+
+def _finite(scatter):
+    if not np.isfinite(np.trace(scatter)):
+        raise ValueError("NaN or infinity in the data; impute or drop these samples first.")
+    return scatter
 
 
 def _two_dimensional(block, max_rows):

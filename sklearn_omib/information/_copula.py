@@ -5,7 +5,7 @@ from math import log, pi
 import numpy as np
 from scipy.special import digamma, logsumexp
 
-from ._pairs import fewer_columns, is_count
+from ._pairs import fewer_columns
 from ._result import Measured, MutualInformationEstimator
 
 MIN_CLASS = 10
@@ -72,8 +72,6 @@ class GaussianCopulaMI(MutualInformationEstimator):
         self.discrete_target = discrete_target
 
     def _measure(self, pair):
-        if self.pca not in ("auto", None) and not is_count(self.pca):
-            raise ValueError(f"pca must be 'auto', a positive int or None, got {self.pca!r}.")
         if pair.discrete:
             return self._measure_classes(pair)
         n_samples = len(pair.x)
@@ -104,6 +102,11 @@ class GaussianCopulaMI(MutualInformationEstimator):
         y = np.unique(pair.y[kept], return_inverse=True)[1]
         smallest = counts.min(initial=len(pair.x))
         (x,) = fewer_columns(pair, self.pca, limit=smallest / 10, n_samples=smallest)
+        if x.shape[1] > smallest - 2:
+            raise ValueError(
+                f"pca={self.pca!r} leaves {x.shape[1]} columns for the {smallest} samples of the "
+                "smallest class; it takes fewer columns than samples. Use pca='auto'."
+            )
         local = class_local(x[kept], y) if len(counts) > 1 else np.zeros(len(y))
         return Measured(
             float(local.mean()), local, (x.shape[1], 1),
@@ -147,13 +150,17 @@ def gaussian_local(x, y, warnings):
             f"{(gap < 1 / n_samples).sum()} canonical correlations are above 1 - 1/n: ranks cannot "
             "tell how strong such dependence is. Take the value for a floor."
         )
-    # two rankings that differ by one swap of neighbours in the middle are this far apart
-    gap = np.clip(gap, max(2 * pi / n_samples**3, 1e-12), 1)
+    gap = np.clip(gap, least_gap(n_samples), 1)
     rho, spread = 1 - gap, gap * (2 - gap)
     u, v = (x - x.mean(0)) @ to_u, (y - y.mean(0)) @ to_v
     ratios = (rho * u * v - rho**2 * (u**2 + v**2) / 2) / spread - np.log(spread) / 2
     bias = sum(log_det_bias(n_samples, d) for d in ranks) - log_det_bias(n_samples, sum(ranks))
     return ratios.sum(1) - bias / 2
+
+
+def least_gap(n_samples):
+    """1 - rho of two rankings that differ by one swap of neighbours in the middle."""
+    return max(2 * pi / n_samples**3, 1e-12)
 
 
 def log_det_bias(n_samples, dim):

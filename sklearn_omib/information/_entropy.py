@@ -1,5 +1,6 @@
 """Entropies, and what several modalities share."""
 
+import warnings
 from itertools import combinations
 
 import numpy as np
@@ -9,9 +10,16 @@ from scipy.stats import differential_entropy
 
 from .._modalities import check_modalities, flatten_block
 from ._capacity import information_capacity
-from ._copula import log_det_bias
+from ._copula import least_gap, log_det_bias
 from ._mutual_information import mutual_information
-from ._pairs import clean_scores, is_discrete, labels, normal_scores, numeric, principal_components
+from ._pairs import (
+    MIN_SAMPLES,
+    clean_scores,
+    is_discrete,
+    labels,
+    numeric,
+    principal_components,
+)
 
 KINDS = ("auto", "discrete", "differential")
 PAIRWISE = ("mean", "tree")
@@ -46,8 +54,8 @@ def entropy(v, *, kind="auto"):
     Raises
     ------
     ValueError
-        If ``v`` is continuous and has a column in which more than 5 % of the values repeat, or no
-        fewer columns than samples.
+        If ``v`` is continuous and has a column in which more than 5 % of the values repeat, two
+        columns of equal or opposite ranks, or no fewer columns than samples.
 
     References
     ----------
@@ -67,7 +75,7 @@ def entropy(v, *, kind="auto"):
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {KINDS}, got {kind!r}.")
-    if is_discrete(v, {"discrete": True, "differential": False}.get(kind, "auto")):
+    if is_discrete(v, {"discrete": True, "differential": False}.get(kind, "auto"), "v"):
         counts = np.bincount(labels(v, "v"))
         p = counts / counts.sum()
         return float(-(p * np.log(p)).sum() + (len(p) - 1) / (2 * len(v)))
@@ -81,14 +89,21 @@ def entropy(v, *, kind="auto"):
             f"{repeats.sum()} columns of v have more than 5 % repeated values: their differential "
             "entropy is minus infinity. Use kind='discrete' for labels."
         )
-    return float(differential_entropy(v, axis=0).sum() + _log_det(normal_scores(v)) / 2)
+    scores = clean_scores(v, "v", [])
+    if scores.shape[1] < dim:
+        raise ValueError(
+            f"{dim - scores.shape[1]} columns of v have the ranks of another column: the joint "
+            "differential entropy is minus infinity. Leave them out."
+        )
+    return float(differential_entropy(v, axis=0).sum() + _log_det(scores) / 2)
 
 
 def _log_det(scores):
     """ln det of the correlations, without the bias it has for Gaussian data."""
-    dim = scores.shape[1]
-    bias = log_det_bias(len(scores), dim) - dim * digamma((len(scores) - 1) / 2)
-    return np.linalg.slogdet(np.corrcoef(scores, rowvar=False).reshape(dim, dim))[1] - bias
+    n_samples, dim = scores.shape
+    bias = log_det_bias(n_samples, dim) - dim * digamma((n_samples - 1) / 2)
+    variances = np.linalg.eigvalsh(np.corrcoef(scores, rowvar=False).reshape(dim, dim))
+    return np.log(np.maximum(variances, least_gap(n_samples))).sum() - bias
 
 
 def total_correlation(X, *, method="gaussian", pairwise="tree", noise=0.1, random_state=None):
@@ -128,6 +143,7 @@ def total_correlation(X, *, method="gaussian", pairwise="tree", noise=0.1, rando
     True
     """
     X = check_modalities(X)
+    check_pairwise(pairwise)
     if method == "gaussian":
         alone = sum(information_capacity(block, noise=noise) for block in X.values())
         return max(alone - information_capacity(*X.values(), noise=noise), 0.0)
@@ -147,20 +163,35 @@ def total_correlation(X, *, method="gaussian", pairwise="tree", noise=0.1, rando
 
 def _copula_total_correlation(X):
     n_samples = len(X)
-    scores = [clean_scores(numeric(flatten_block(v), name), name, []) for name, v in X.items()]
-    if sum(v.shape[1] for v in scores) > n_samples / 3:
+    if n_samples < MIN_SAMPLES:
+        raise ValueError(f"X needs at least {MIN_SAMPLES} samples, got {n_samples}.")
+    doubts: list[str] = []
+    scores = [clean_scores(numeric(flatten_block(v), name), name, doubts) for name, v in X.items()]
+    n_columns = sum(v.shape[1] for v in scores)
+    n_shared = n_columns - clean_scores(np.hstack(scores), "X", []).shape[1]
+    if n_shared:
+        doubts.append(
+            f"{n_shared} columns have the ranks of a column of another modality: the total "
+            "correlation is infinite then, and any number only a floor."
+        )
+    for doubt in doubts:
+        warnings.warn(doubt, UserWarning, stacklevel=3)
+    if n_columns > n_samples / 3:
         k = max(2, min(n_samples // 12, 40, n_samples // (3 * len(scores))))
         scores = [principal_components(v, k) for v in scores]
     return float((sum(_log_det(v) for v in scores) - _log_det(np.hstack(scores))) / 2)
 
 
-def from_pairs(pairs, names, pairwise):
-    """Lower bound on the total correlation from I of all pairs, ``{(name, name): nats}``."""
+def check_pairwise(pairwise):
     if pairwise not in PAIRWISE:
         raise ValueError(f"pairwise must be one of {PAIRWISE}, got {pairwise!r}.")
+
+
+def from_pairs(pairs, names, pairwise):
+    """Lower bound on the total correlation from I of all pairs, ``{(name, name): nats}``."""
     if pairwise == "mean":
         return 2 / len(names) * sum(max(value, 0.0) for value in pairs.values())
     weights = np.zeros((len(names), len(names)))
     for (a, b), value in pairs.items():
         weights[names.index(a), names.index(b)] = -max(value, 0.0)
-    return float(-minimum_spanning_tree(weights).sum())
+    return float(0.0 - minimum_spanning_tree(weights).sum())

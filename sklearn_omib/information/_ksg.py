@@ -25,8 +25,8 @@ class KSG(MutualInformationEstimator):
     Columns become normal scores of their ranks first. With many columns, or more than a few nats,
     the value falls far short of the truth: .5 of 2 nats in 16 + 16 columns.
 
-    Promised: symmetry; no change under increasing maps of single columns; up to chance, no gain
-    from noise.
+    Promised: symmetry (up to chance where values repeat); no change under increasing maps of single
+    columns; up to chance, no gain from noise.
 
     Parameters
     ----------
@@ -73,10 +73,9 @@ class KSG(MutualInformationEstimator):
                 f"KSG finds only a part of what {pair.n_columns[0]} + {pair.n_columns[1]} columns "
                 "share."
             )
-        if pair.discrete:
-            local = self._ross(untied(pair.x), pair.y)
-        else:
-            local = self._kraskov(untied(pair.x), untied(pair.y))
+        rng = np.random.RandomState(0)
+        x = untied(pair.x, rng)
+        local = self._ross(x, pair) if pair.discrete else self._kraskov(x, untied(pair.y, rng))
         return Measured(
             float(local.mean()), local, pair.n_columns,
             "Nearest neighbours: dependence of any kind, as far as the samples resolve it; the "
@@ -88,15 +87,20 @@ class KSG(MutualInformationEstimator):
         radius = cKDTree(np.c_[x, y]).query(np.c_[x, y], [k + 1], p=np.inf)[0][:, 0]
         return digamma(k) + digamma(len(x)) - sum(digamma(_n_nearer(v, radius)) for v in (x, y))
 
-    def _ross(self, x, y):
+    def _ross(self, x, pair):
+        y = pair.y
         n_own = np.bincount(y)[y]
         k = np.minimum(self.n_neighbors, n_own - 1)
+        alone = k == 0  # a label that occurs once has no neighbour to tell from
+        if alone.all():
+            raise ValueError("y has no label of at least 2 samples.")
+        if alone.any():
+            pair.warnings.append(f"{alone.sum()} samples, alone with their label, are left out.")
         radius = np.empty(len(x))
-        for label in np.unique(y[k > 0]):
+        for label in np.unique(y[~alone]):
             own = x[y == label]
             k_own = min(self.n_neighbors, len(own) - 1)
             radius[y == label] = cKDTree(own).query(own, [k_own + 1], p=np.inf)[0][:, 0]
-        alone = k == 0  # a label that occurs once has no neighbour to tell from
         x, k, n_own, radius = (v[~alone] for v in (x, k, n_own, radius))
         return digamma(len(x)) + digamma(k) - digamma(n_own) - digamma(_n_nearer(x, radius))
 
@@ -111,8 +115,11 @@ def _n_nearer(v, radius):
     return cKDTree(v).query_ball_point(v, radius, p=np.inf, return_length=True)
 
 
-def untied(scores):
-    """The scores, moved by next to nothing in columns where values repeat."""
+def untied(scores, rng):
+    """The scores, moved by next to nothing in columns where values repeat.
+
+    x and y take their noise from one generator: the same noise in both would be shared.
+    """
     tied = [len(np.unique(column)) < len(column) for column in scores.T]
-    noise = np.random.RandomState(0).standard_normal(scores.shape)
+    noise = rng.standard_normal(scores.shape)
     return scores + JITTER * noise * tied

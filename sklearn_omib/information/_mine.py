@@ -11,7 +11,7 @@ from torch import nn
 
 from ..nn.random import seeded_initialisation
 from ._critic import Critic, GaussianRatio, scores
-from ._pairs import check_lengths, fewer_columns, numeric
+from ._pairs import check_lengths, fewer_columns, is_count, numeric
 from ._result import Measured, MIResult, MutualInformationEstimator
 from ._variational import BOUNDS, donsker_varadhan
 
@@ -56,7 +56,8 @@ class MINE(MutualInformationEstimator):
     random_state : int, RandomState instance or None, default=None
     bound : {"dv", "nwj", "smile", "infonce"}, default="dv"
         Donsker-Varadhan; Nguyen-Wainwright-Jordan; "smile", which is no bound and read 5.8 of 5
-        nats; "infonce", which cannot exceed ln(1 + n_shuffles).
+        nats; "infonce", which cannot exceed ln(1 + n) for the n = max(20, n_shuffles) shuffles it
+        is measured with.
     ema : float or None, default=None
         Share of the new value in the moving average of E[e^T] by which the gradient of "dv" is
         made less biased, as in the paper of MINE (.01 there). It cost half a nat of 5.
@@ -129,6 +130,7 @@ class MINE(MutualInformationEstimator):
         self.discrete_target = discrete_target
 
     def _result(self, x, y):
+        self._check_options()
         return self._paper_result(x, y) if self.paper else super()._result(x, y)
 
     def _paper_result(self, x, y):
@@ -157,7 +159,6 @@ class MINE(MutualInformationEstimator):
         )  # fmt: skip
 
     def _measure(self, pair):
-        self._check_options()
         sides = fewer_columns(pair, self.pca, limit=len(pair.x) / 10, most=20)
         x, y = sides if len(sides) == 2 else (sides[0], np.eye(pair.y.max() + 1)[pair.y])
         n_columns = x.shape[1], 1 if pair.discrete else y.shape[1]
@@ -191,6 +192,11 @@ class MINE(MutualInformationEstimator):
         for name, allowed in (("bound", tuple(BOUNDS)), ("warm_start", ("gaussian", None))):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}.")
+        for name in ("hidden_dim", "n_steps", "batch_size", "n_shuffles", "patience"):
+            if not is_count(getattr(self, name)):
+                raise ValueError(f"{name} must be a positive int, got {getattr(self, name)!r}.")
+        if not (isinstance(self.learning_rate, int | float) and self.learning_rate > 0):
+            raise ValueError(f"learning_rate must be positive, got {self.learning_rate!r}.")
         if self.ema is not None and not (self.bound == "dv" and 0 < self.ema <= 1):
             raise ValueError(
                 f"ema must be None or in (0, 1], and is for bound='dv'; got {self.ema!r} with "
@@ -210,7 +216,7 @@ class MINE(MutualInformationEstimator):
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
             optimizer, self.n_steps, eta_min=self.learning_rate / 10
         )
-        n_shifts = max(HELD_OUT_SHIFTS, self.n_shuffles)
+        n_shifts = min(max(HELD_OUT_SHIFTS, self.n_shuffles), len(held[0]) - 1)
         local = [self._evaluate(critic, held, n_shifts, generator)]
         self.history_ = [local[0].mean()]
         objective = _Objective(BOUNDS[self.bound], self.ema)

@@ -76,7 +76,7 @@ def check_lengths(x, y):
         )
 
 
-def is_discrete(y, discrete_target):
+def is_discrete(y, discrete_target, name="y"):
     """Whether y is a vector of class labels."""
     if discrete_target not in ("auto", True, False):
         raise ValueError(f"discrete_target must be 'auto', True or False, got {discrete_target!r}.")
@@ -85,12 +85,12 @@ def is_discrete(y, discrete_target):
     y = np.asarray(y)
     if discrete_target != "auto":
         if discrete_target and y.size != len(y):
-            raise ValueError(
-                f"discrete_target=True needs labels of shape (n_samples,), got {y.shape} for y."
-            )
+            raise ValueError(f"{name} is to hold labels of shape (n_samples,), got {y.shape}.")
         return bool(discrete_target)
     if y.ndim != 1:
         return False
+    if y.dtype.kind == "O":  # a column of a mixed frame: numbers in it are numbers
+        y = pd.Series(y).infer_objects().to_numpy()
     if y.dtype.kind in "iu":
         return len(np.unique(y)) <= min(FEW_LABELS, sqrt(len(y)))
     return y.dtype.kind not in "fc"
@@ -101,7 +101,9 @@ def numeric(v, name):
     try:
         v = flatten_block(v).astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be numeric; only y may hold labels.") from error
+        raise ValueError(
+            f"{name} must be numeric. Labels can only be y, and of shape (n_samples,)."
+        ) from error
     if not np.isfinite(v).all():
         raise ValueError(f"{name} contains NaN or infinity; impute or drop these samples first.")
     return v
@@ -174,6 +176,8 @@ def fewer_columns(pair, pca, *, limit, n_samples=None, most=40):
     most : int, default=40
         The most components per side of "auto".
     """
+    if pca not in ("auto", None) and not is_count(pca):
+        raise ValueError(f"pca must be 'auto', a positive int or None, got {pca!r}.")
     n_samples = len(pair.x) if n_samples is None else n_samples
     sides = {"x": pair.x} if pair.discrete else {"x": pair.x, "y": pair.y}
     n_columns = sum(v.shape[1] for v in sides.values())

@@ -110,6 +110,8 @@ def modality_ablation(
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {METHODS}, got {method!r}.")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1, got {confidence!r}.")
     steps, rest = split_stages(estimator)
     if method == "mask":
         check_is_fitted(last_step(rest))

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import check_consistent_length, check_random_state
 
-from .._modalities import check_modalities, flatten_block
+from .._modalities import check_modalities
 from ..information import estimate_beta_bounds, mutual_information
-from ..information._pairs import normal_scores, principal_components
+from ..information._pairs import is_count, normal_scores, numeric, principal_components
 from ._target import Target
 
 MAX_COMPONENTS = 10  # of each modality, where dependence given the target is tested
@@ -112,7 +112,8 @@ def check_assumptions(
     weighting : {"reference", "symmetric", "fixed"}, default="reference"
         Of the bound.
     n_permutations : int, default=100
-        Of the test; p is at least 1 / (n_permutations + 1).
+        Of the test; p is at least 1 / (n_permutations + 1), and so is the level at which each pair
+        is judged: for 5 % over all pairs together, take 20 per pair or more.
     n_resamples : int, default=20
         Random halves of the samples.
     n_jobs : int, default=None
@@ -126,7 +127,8 @@ def check_assumptions(
     Raises
     ------
     ValueError
-        If X and y differ in length, or y is constant.
+        If X and y differ in length or hold NaN, y is constant or an output of it is determined by
+        the others, or ``n_permutations`` or ``n_resamples`` is not a positive int.
 
     References
     ----------
@@ -147,12 +149,15 @@ def check_assumptions(
     >>> list(report.modalities.index[report.modalities.alone > 0.1])
     ['audio', 'all']
     """
+    for name, value in (("n_permutations", n_permutations), ("n_resamples", n_resamples)):
+        if not is_count(value):
+            raise ValueError(f"{name} must be a positive int, got {value!r}.")
     X, y = check_modalities(X), np.asarray(y)
     check_consistent_length(X, y)
     if (y == y[:1]).all():
         raise ValueError("y is constant; there is nothing to know of it.")
     rng = check_random_state(random_state)
-    blocks = {name: flatten_block(block).astype(np.float64) for name, block in X.items()}
+    blocks = {name: numeric(block, f"Modality {name!r}") for name, block in X.items()}
     target = Target(y, model, cv, n_jobs, rng.randint(2**31 - 1))
 
     @cache
@@ -252,9 +257,9 @@ def _independence(pairs, level):
     meaning = "What they have in common is the target's."
     if len(dependent):
         meaning = (
-            "They share more than the target: nuisance common to both may be coded twice, and the "
-            "step of the proof that takes zeta_2 as independent of z_1 given zeta_1 (eq. 40) is "
-            "not exact."
+            "Where y is known, one tells of the other: they share nuisance, which may be coded "
+            "twice, or y combines them (synergy, in the table of pairs). The step of the proof "
+            "that takes zeta_2 as independent of z_1 given zeta_1 (eq. 40) is not exact."
         )
     return "modalities are independent given the target", not len(dependent), f"{seen}.", meaning
 

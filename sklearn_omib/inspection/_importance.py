@@ -6,6 +6,7 @@ from sklearn.metrics import check_scoring
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from ..information._pairs import is_count
 from ._stages import as_container, last_step, pass_through, reorder, split_stages
 
 
@@ -44,6 +45,8 @@ def modality_importance(
 
     Raises
     ------
+    ValueError
+        If ``n_repeats`` is not a positive int.
     NotFittedError
         If the estimator is not fitted.
 
@@ -60,6 +63,8 @@ def modality_importance(
     >>> result.names[result.importances_mean.argmax()]
     'audio'
     """
+    if not is_count(n_repeats):
+        raise ValueError(f"n_repeats must be a positive int, got {n_repeats!r}.")
     steps, rest = split_stages(estimator)
     check_is_fitted(last_step(rest))
     X = pass_through(steps, as_container(X, steps, rest))

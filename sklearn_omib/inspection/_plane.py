@@ -14,6 +14,7 @@ from .._modalities import check_modalities, flatten_block, take_rows
 from .._search import BaseOMIBCV
 from .._training import Snapshots
 from ..information import mutual_information
+from ..information._pairs import is_count
 from ._stages import as_container, find_omib, noisy_xi, split_stages
 
 
@@ -53,6 +54,8 @@ def information_plane(
 
     Raises
     ------
+    ValueError
+        If ``epochs`` is a number below 1.
     TypeError
         If the estimator is no OMIB.
 
@@ -113,6 +116,8 @@ def _one_network(estimator):
 def _numbered(epochs, model):
     if not isinstance(epochs, Integral):
         return set(epochs)
+    if not is_count(epochs):
+        raise ValueError(f"epochs must be a positive int or a collection of ints, got {epochs!r}.")
     steps = np.geomspace(1, model.max_epochs + 1, int(epochs)) - 1
     return set(np.round(steps).astype(int).tolist())
 

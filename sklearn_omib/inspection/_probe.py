@@ -7,6 +7,7 @@ from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from ..information._pairs import is_discrete
 from ._stages import as_container, find_omib, noisy_xi, pass_through, unwrap
@@ -38,8 +39,8 @@ def bottleneck_probe(
     X : dict, ModalityDict, or table that the estimator cuts into modalities
         Better rows it has not been fitted on: it may have learned others by heart.
     variables : dict of str to array-like of shape (n_samples,) or (n_samples, n_columns)
-        What to decode. Strings, booleans and integers of few distinct values are labels, all else
-        and all two-dimensional arrays are numbers.
+        What to decode. Strings, booleans and integers of few distinct values are labels, in one
+        column; all else, and all arrays of several columns, are numbers.
     from_ : str or tuple of {"noisy_xi", "xi", "inputs"}, default=all three
         "noisy_xi" is xi with noise in the codes, as the head meets it in training; "xi" is what
         ``transform`` returns, from the means of the codes; "inputs" are the modalities as they
@@ -66,6 +67,8 @@ def bottleneck_probe(
         samples than folds.
     TypeError
         If the estimator is no OMIB.
+    NotFittedError
+        If it is not fitted.
 
     Notes
     -----
@@ -91,6 +94,7 @@ def bottleneck_probe(
     if not names or set(names) - set(SOURCES):
         raise ValueError(f"from_ must be some of {SOURCES}, got {from_!r}.")
     omib, estimator = find_omib(estimator), unwrap(estimator)
+    check_is_fitted(omib)
     rng = check_random_state(random_state)
     steps = [estimator[:-1]] if isinstance(estimator, Pipeline) and len(estimator) > 1 else []
     X = as_container(pass_through(steps, as_container(X, steps, omib)), [], omib)

@@ -8,7 +8,7 @@ from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ..information._pairs import is_discrete, normal_scores
+from ..information._pairs import is_discrete, labels, normal_scores, numeric
 from ._probe import ALPHAS
 
 LOGIT_VARIANCE = 10  # a priori, with standardised columns: whatever their number, none overfits
@@ -35,11 +35,13 @@ class Target:
         splitter = StratifiedKFold if self.discrete else KFold
         self.cv = splitter(cv, shuffle=True, random_state=seed) if isinstance(cv, int) else cv
         if self.discrete:
-            self.values = np.unique(y, return_inverse=True)[1]
+            self.values = labels(y, "y")
             self.shares = np.bincount(self.values) / len(y)
             self.entropy = float(stats.entropy(self.shares))
         else:
-            self.values = normal_scores(y.reshape(len(y), -1).astype(np.float64))
+            self.values = normal_scores(numeric(y, "y"))
+            if np.linalg.matrix_rank(self.values) < self.values.shape[1]:
+                raise ValueError("y has an output that is constant or that the others determine.")
             self.entropy = np.nan
 
     def local_information(self, features):
