@@ -57,7 +57,7 @@ class MLPEncoder(nn.Module):
 
 
 class LinearMLPEncoder(MLPEncoder):
-    """z = W_0 u + MLP(u), u = v hidden_dim / n_columns: for tables that spread over many columns.
+    """z = W_0 u + MLP(u), u = v min(1, hidden_dim / n_columns): for tables of many directions.
 
     Of many columns that each tell a little (genotypes, words), most of what can be learned is
     linear, and a narrow MLP alone fits noise before it finds that. The factor is taken out of the
