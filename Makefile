@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 # one thread per process: the networks are small, and several processes run side by side
 ENV = OMP_NUM_THREADS=1
 
-.PHONY: demo test test-slow lint defaults docs clean
+.PHONY: demo test test-slow lint defaults paper docs clean
 
 # reinstalled when the metadata or the tested versions change
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -31,6 +31,13 @@ lint: $(VENV)/installed
 
 defaults: $(VENV)/installed
 	$(ENV) $(BIN)/python benchmarks/defaults.py
+
+# runs go on where they were; the last one alone, since it measures time
+paper: $(VENV)/installed
+	$(ENV) $(BIN)/python benchmarks/paper/figure3.py --jobs 2
+	$(ENV) $(BIN)/python benchmarks/paper/table2.py --jobs 2
+	$(ENV) $(BIN)/python benchmarks/paper/table6.py --jobs 2
+	$(ENV) $(BIN)/python benchmarks/paper/figure4.py
 
 docs: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'

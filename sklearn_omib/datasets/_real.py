@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Bunch
 
 from .._modalities import ModalityDict
 
 ENVIRONMENT_VARIABLE = "SKLEARN_OMIB_DATA"
+CANCER = ("invasive cancer", "cancer in situ")  # labels of her2st that are anomalous
 
 
 def data_folder(folder=None):
@@ -30,6 +32,17 @@ def data_folder(folder=None):
         beside = Path(__file__).resolve().parents[3] / "shared" / "data"
         folder = os.environ.get(ENVIRONMENT_VARIABLE, beside)
     return Path(folder)
+
+
+def _path(folder, file, name):
+    """Path of a file the user keeps; an error that says where it was looked for."""
+    path = data_folder(folder) / file
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{name} is not at {path}. Put {file} there, or name its folder in the environment "
+            f"variable {ENVIRONMENT_VARIABLE}."
+        )
+    return path
 
 
 def load_digits_views():
@@ -97,14 +110,8 @@ def load_mosi(folder=None):
     FileNotFoundError
         If the file is not there; the message says where it was looked for.
     """
-    path = data_folder(folder) / "mosi.npz"
-    if not path.exists():
-        raise FileNotFoundError(
-            f"CMU-MOSI is not at {path}. Put mosi.npz there, or name its folder in the environment "
-            f"variable {ENVIRONMENT_VARIABLE}."
-        )
     mosi = Bunch()
-    with np.load(path) as arrays:
+    with np.load(_path(folder, "mosi.npz", "CMU-MOSI")) as arrays:
         for part in ("train", "test"):
             mosi[f"X_{part}"] = ModalityDict(
                 {name: arrays[f"{name}_{part}"] for name in ("text", "audio", "video")}
@@ -113,3 +120,50 @@ def load_mosi(folder=None):
             ids = arrays[f"id_{part}"]
             mosi[f"groups_{part}"] = np.array([i.rsplit("_", 1)[0] for i in ids])
     return mosi
+
+
+def load_her2st(folder=None, *, standardize=False):
+    """Breast tumours by spatial transcriptomics: each spot and its neighbourhood (6 tissues).
+
+    Eight sections of HER2-positive tumours, one per patient, labelled by a pathologist (Andersson
+    et al. 2021); spots without a label are left out. Sections A1, B1, C1 and D1 are the paper's
+    10x-hBC-A to D; its third kind of data, the histology image, is not included.
+
+    Parameters
+    ----------
+    folder : path-like, default=None
+        Where ``her2st.npz`` lies; see :func:`data_folder`.
+    standardize : bool, default=False
+        Bring each column to zero mean and unit variance within each section, which takes away
+        most of what differs between sections only. No label is used, but all spots of a section
+        are: a section is known as a whole when one of its spots is classified.
+
+    Returns
+    -------
+    Bunch
+        ``X``: ModalityDict of 3157 spots with "expression" (1000,), log-normalised counts of the
+        most variable genes, and "neighbourhood" (1000,), their mean over adjacent spots, as
+        float32; ``label``: the tissue; ``anomalous``: whether it is cancer, invasive or in situ;
+        ``section``: the group to split by; ``xy``: (n_samples, 2) position in the section;
+        ``genes``: (1000,) names of the columns.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is not there; the message says where it was looked for.
+
+    References
+    ----------
+    Andersson et al., "Spatial deconvolution of HER2-positive breast cancer delineates
+    tumor-associated cell type interactions", Nature Communications 12:6012, 2021.
+    """
+    with np.load(_path(folder, "her2st.npz", "her2st")) as arrays:
+        spots = Bunch(**arrays)
+    blocks = {name: spots.pop(name).astype(np.float32) for name in ("expression", "neighbourhood")}
+    if standardize:
+        for section in np.unique(spots.section):
+            rows = spots.section == section
+            for block in blocks.values():
+                block[rows] = StandardScaler().fit_transform(block[rows])
+    anomalous = np.isin(spots.label, CANCER)
+    return Bunch(X=ModalityDict(blocks), anomalous=anomalous, **spots)

@@ -1,0 +1,196 @@
+"""What the four reproductions share: runs that resume, statistics, and the page of the docs."""
+
+import argparse
+import os
+import time
+import warnings
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
+from scipy import stats
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import RidgeCV
+from sklearn.metrics import r2_score
+from sklearn.model_selection import cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+ROOT = Path(__file__).parents[2]
+CASES = ("I", "II", "III")
+N_SAMPLES, TEST_SHARE = 10_000, 0.1  # of the paper's SIM data
+STUDIES = ("figure3", "table2", "figure4", "table6")  # in the order of the page
+DEVICE = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+PAGE = """\
+The paper's experiments
+=======================
+
+Four experiments of the ICML 2025 paper, run again with this package by ``make paper``
+(``benchmarks/paper``). All settings are the package's defaults, which are not the paper's: other
+encoders, another optimiser, early stopping, and a bound on beta from a Gaussian channel in place
+of MINE. The paper prints single values without a spread and does not state all sizes of its
+synthetic data, so what can be compared is the direction and size of effects, not the third digit.
+A "±" behind a mean is the standard deviation over seeds, one behind a difference half the width of
+its 95 % interval (paired by seed, Student's t). Sentences with numbers are written from the
+measured rows, ``benchmarks/results/paper_*.csv``.
+"""
+
+
+class Study:
+    """The rows of one reproduction, and its section of the page.
+
+    Parameters
+    ----------
+    name : str
+        One of STUDIES.
+    out : path-like or None
+        Folder for all that is written; None is benchmarks/results and docs.
+    """
+
+    def __init__(self, name, out=None):
+        self.name = name
+        self.results = Path(out) if out else ROOT / "benchmarks" / "results"
+        self.docs = Path(out) if out else ROOT / "docs"
+        self.results.mkdir(parents=True, exist_ok=True)
+        self.path = self.results / f"paper_{name}.csv"
+
+    def rows(self):
+        return pd.read_csv(self.path)
+
+    def missing(self, jobs):
+        """Those of some jobs, dicts of the same keys, that have no row yet."""
+        if not self.path.exists():
+            return list(jobs)
+        rows = pd.read_csv(self.path, dtype=str)  # as written: a float may not survive parsing
+        done = set(zip(*(rows[name] for name in jobs[0]), strict=True)) if jobs else set()
+        return [job for job in jobs if tuple(map(str, job.values())) not in done]
+
+    def run(self, evaluate, tasks, n_jobs=1):
+        """Append the rows of ``evaluate(**task)`` to the file, task by task."""
+        machine = {"device": DEVICE, "n_cores": os.cpu_count(), "torch": torch.__version__}
+        runs = Parallel(n_jobs, return_as="generator_unordered")(
+            delayed(_timed)(evaluate, task) for task in tasks
+        )
+        for i, (task, rows, seconds) in enumerate(runs, start=1):
+            print(f"{self.name} {i}/{len(tasks)} {task} {seconds:.0f} s", flush=True)
+            pd.DataFrame(rows).assign(**machine).to_csv(
+                self.path, mode="a", header=not self.path.exists(), index=False
+            )
+
+    def save(self, figure):
+        figure.savefig(self.docs / f"paper_{self.name}.png", dpi=110)
+
+    def write(self, title, lines):
+        """Write this section, and the page from all sections there are."""
+        machine = self.rows().iloc[-1]
+        where = f"Last run on {machine.device}, {machine.n_cores} cores, torch {machine.torch}."
+        image = f".. image:: paper_{self.name}.png"
+        section = "\n".join([title, "-" * len(title), "", *lines, where, "", image, ""])
+        (self.results / f"paper_{self.name}.rst").write_text(section)
+        files = [self.results / f"paper_{name}.rst" for name in STUDIES]
+        parts = [PAGE] + [file.read_text() for file in files if file.exists()]
+        (self.docs / "paper.rst").write_text("\n".join(parts))
+
+
+def _timed(evaluate, task):
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    warnings.filterwarnings("ignore", "beta=.* is above")  # figure 3 goes there on purpose
+    start = time.perf_counter()
+    return task, evaluate(**task), time.perf_counter() - start
+
+
+def arguments(doc, seeds, *, jobs=True, cases=False, more=()):
+    """Options that all commands share; ``more`` are (flags, options) of argparse."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=seeds, help="number of seeds")
+    parser.add_argument("--out", help="folder for all files, to try something out")
+    if jobs:
+        parser.add_argument("--jobs", type=int, default=1, help="processes side by side")
+    if cases:
+        parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES)
+        parser.add_argument("--samples", type=int, default=N_SAMPLES)
+    for flag, options in more:
+        parser.add_argument(flag, **options)
+    return parser.parse_args()
+
+
+def pyplot():
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    return plt
+
+
+def split_rows(n_samples):
+    """Training and test rows of SIM data, whose rows are exchangeable."""
+    return np.split(np.arange(n_samples), [n_samples - round(TEST_SHARE * n_samples)])
+
+
+# -- measures -------------------------------------------------------------------------------------
+def probe_r2(xi, target):
+    """Share of a target's variance that ridge regression reads off xi, in rows not fitted to.
+
+    Parameters
+    ----------
+    xi : ndarray of shape (n_samples, latent_dim)
+    target : ndarray of shape (n_samples,) or (n_samples, n_targets)
+
+    Returns
+    -------
+    float
+        Mean over the targets; a little below 0 where there is nothing to read.
+    """
+    ridge = make_pipeline(StandardScaler(), RidgeCV(np.geomspace(1e-2, 1e5, 15)))
+    return r2_score(target, cross_val_predict(ridge, xi, target, cv=5))
+
+
+# -- words and tables -----------------------------------------------------------------------------
+def spread(values):
+    """Mean and standard deviation as text."""
+    text = f"{np.mean(values):.3f}"
+    return text if len(values) < 2 else f"{text} ± {np.std(values, ddof=1):.3f}"
+
+
+def half_width(differences):
+    """Of the 95 % interval of a mean; nan for a single value."""
+    n = len(differences)
+    if n < 2:
+        return np.nan
+    return stats.t.ppf(0.975, n - 1) * np.std(differences, ddof=1) / np.sqrt(n)
+
+
+def difference(values):
+    """Mean of paired differences as text, with its interval."""
+    text, half = f"{np.mean(values):+.3f}", half_width(values)
+    return text if np.isnan(half) else f"{text} ± {half:.3f}"
+
+
+def direction(values):
+    """What paired differences show: "higher", "lower" or "not told apart"."""
+    mean, half = np.mean(values), half_width(values)
+    if np.isnan(half):
+        return "of one seed only"
+    return "not told apart" if abs(mean) <= half else ("higher" if mean > 0 else "lower")
+
+
+def listed(names):
+    """Names as words: "a, b and c", or "none"."""
+    *most, last = list(names) or ["none"]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def table(header, rows):
+    """Lines of a list-table."""
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    for cells in [header, *rows]:
+        lines += [f"   {'*' if i == 0 else ' '} - {cell}".rstrip() for i, cell in enumerate(cells)]
+    return [*lines, ""]
