@@ -18,7 +18,7 @@ from sklearn.model_selection import (
     StratifiedGroupKFold,
     StratifiedShuffleSplit,
 )
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length, column_or_1d, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from ._compat import HasMethods, Interval, StrOptions, _check_sample_weight, _fit_context
@@ -90,6 +90,8 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
     }
 
     _auto_fraction: float  # of M_u: what beta="auto" means, chosen in benchmarks/defaults.py
+    _network = OMIBNetwork
+    _objective = OMIBObjective
 
     @abstractmethod
     def __init__(
@@ -175,6 +177,9 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
     def _stratification(self, target):
         """Labels to stratify the validation split by, or None."""
         return None
+
+    def _after_warm_up(self, data):
+        """What the main phase needs to know of the warmed-up network, from (train, valid) data."""
 
     def _after_training(self, data):
         """What remains to be learned once the network is trained, from (train, valid) data."""
@@ -263,11 +268,12 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
 
     def _check_input(self, X, y, sample_weight, groups, reset):
         """Validated modalities, coded target, weights of mean 1 and groups, weight 0 left out."""
-        if y is None:
+        if y is None and get_tags(self).target_tags.required:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
         X = validate_modalities(self, X, reset=reset, modalities=self.modalities)
+        y = np.ones(len(X)) if y is None else y
         check_consistent_length(X, y, groups)
         groups = None if groups is None else column_or_1d(groups)
         y = y.toarray() if sparse.issparse(y) else y
@@ -342,7 +348,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             )
         task, n_outputs = self._make_task()
         self.net_ = OMIBNet(
-            OMIBNetwork,
+            self._network,
             module__sample_shapes=self.modalities_,
             module__encoders=encoders,
             module__sparse=self._sparse,
@@ -356,7 +362,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             module__input_dropout=self.input_dropout,
             module__head_layers=self.head_layers,
             module__variance_head=hasattr(task, "variance_loss"),
-            criterion=OMIBObjective,
+            criterion=self._objective,
             criterion__task=task,
             criterion__n_modalities=len(self.modalities_),
             criterion__beta=self.beta_,
@@ -457,6 +463,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
                 if warmup_epochs:
                     net.run_phase("warm-up", data, warmup_epochs)
                     net.initialize_optimizer()  # its moments mislead the main phase
+                self._after_warm_up(data)
                 net.run_phase("main", data, max_epochs)
                 self._after_training(data)
         except BaseException:

@@ -105,6 +105,7 @@ class OMIBObjective(nn.Module):
         Of the moving average of K_m.
     """
 
+    by_modality = ("branch_loss", "kl", "divergence")  # names of the last terms in a history
     weights: torch.Tensor
     divergence: torch.Tensor
 
