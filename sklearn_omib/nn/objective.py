@@ -105,7 +105,8 @@ class OMIBObjective(nn.Module):
         Of the moving average of K_m.
     """
 
-    by_modality = ("branch_loss", "kl", "divergence")  # names of the last terms in a history
+    # names of the last terms in a history
+    by_modality: tuple[str, ...] = ("branch_loss", "kl", "divergence")
     weights: torch.Tensor
     divergence: torch.Tensor
 

@@ -1,0 +1,269 @@
+"""One-class network, task and objective: embeddings near a centre that still show the modalities.
+
+The paper minimises the distance of yhat from its own mean (eq. 104), which a constant satisfies
+best. PAPER-DIFF: as in Deep SVDD (Ruff et al., ICML 2018) the centre is set once, after the
+warm-up, and the path to the embedding has no biases; the warm-up reconstructs the modalities,
+since with a constant target it would teach nothing; and the main phase may go on reconstructing,
+as in DASVDD (Hojjati & Armanfar, 2021), without which only the weights' slowness is between the
+embedding and a constant.
+"""
+
+from math import prod
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from .encoders import SparseBatch
+from .model import OMIBNetwork
+from .objective import OMIBObjective
+
+MIN_CENTRE = 0.1  # of the embedding's spread: a coordinate of the centre nearer to 0 is moved
+EPS = 1e-6  # keeps the inverse distance of a known anomaly finite
+
+
+class OneClassOutput(NamedTuple):
+    """What the network computes for one batch.
+
+    Attributes
+    ----------
+    prediction : Tensor of shape (batch, n_outputs)
+        Deviation of the fused embedding from its centre, (yhat - c) / s.
+    branches : tuple of n_modalities Tensors of shape (batch, n_outputs)
+        Deviation of the branches' embeddings, (yhat_m - c_m) / s_m.
+    mu, sigma, xi, log_variance, attention
+        As in :class:`~sklearn_omib.nn.OMIBOutput`.
+    errors : Tensor of shape (batch, 2, n_modalities)
+        Mean squared error of each modality's reconstruction from the fused embedding and from
+        its branch.
+    """
+
+    prediction: torch.Tensor
+    branches: tuple
+    mu: torch.Tensor
+    sigma: torch.Tensor
+    xi: torch.Tensor
+    log_variance: torch.Tensor | None
+    attention: torch.Tensor | None
+    errors: torch.Tensor
+
+
+class OneClassNetwork(OMIBNetwork):
+    """An OMIB network whose predictions are embeddings, with a decoder for each modality.
+
+    Branch m embeds [z_m, xi] as yhat_m, the head embeds xi as yhat, and a linear decoder for each
+    modality, shared by both, reconstructs v_m from either. Parameters as
+    :class:`~sklearn_omib.nn.OMIBNetwork`.
+    """
+
+    centre: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, sample_shapes, encoders, sparse, n_outputs, **options):
+        super().__init__(sample_shapes, encoders, sparse, n_outputs, **options)
+        for part in (self.branches, self.head, self.fusion.project):
+            _drop_biases(part)
+        self.decoders = nn.ModuleList(
+            nn.Linear(n_outputs, prod(shape)) for shape in sample_shapes.values()
+        )
+        n_embeddings = len(self.names) + 1
+        self.register_buffer("centre", torch.full((n_embeddings, n_outputs), torch.nan))
+        self.register_buffer("scale", torch.full((n_embeddings, 1), torch.nan))
+
+    def warm_up(self, inputs):
+        """Errors of reconstructing each modality from its branch, as tensors of shape (batch,)."""
+        embeddings = super().warm_up(inputs)
+        return tuple(
+            _error(decoder(embedding), inputs[name])
+            for decoder, embedding, name in zip(self.decoders, embeddings, self.names, strict=True)
+        )
+
+    def embed(self, inputs):
+        """Embeddings yhat_m of the branches and, last, the fused yhat.
+
+        Returns
+        -------
+        Tensor of shape (batch, n_modalities + 1, n_outputs)
+        """
+        output = super().forward(inputs)
+        return torch.stack([*output.branches, output.prediction], -2)
+
+    @torch.no_grad()
+    def set_centre(self, embeddings, weight):
+        """Fix centre and scale: mean embedding, and root mean square distance from it.
+
+        Parameters
+        ----------
+        embeddings : Tensor of shape (n_samples, n_modalities + 1, n_outputs)
+        weight : Tensor of shape (n_samples,)
+        """
+        share = (weight / weight.sum()).view(-1, 1, 1)
+        mean = (share * embeddings).sum(0)
+        spread = (share * (embeddings - mean).square()).sum(0).mean(-1, keepdim=True).sqrt()
+        side = torch.where(mean < 0, -1.0, 1.0)
+        self.centre.copy_(side * torch.maximum(mean.abs(), MIN_CENTRE * spread))
+        distance = (share * (embeddings - self.centre).square()).sum((0, 2))
+        self.scale.copy_(distance.sqrt().clamp_min(EPS).unsqueeze(-1))
+
+    def forward(self, inputs):
+        output = super().forward(inputs)
+        errors = [
+            torch.stack([_error(decoder(embedding), inputs[name]) for embedding in pair], -1)
+            for decoder, name, pair in zip(
+                self.decoders,
+                self.names,
+                ((output.prediction, branch) for branch in output.branches),
+                strict=True,
+            )
+        ]
+        embeddings = torch.stack([*output.branches, output.prediction], -2)
+        *branches, fused = ((embeddings - self.centre) / self.scale).unbind(-2)
+        return OneClassOutput(
+            **{
+                **output._asdict(),
+                "prediction": fused,
+                "branches": tuple(branches),
+                "errors": torch.stack(errors, -1),
+            }
+        )
+
+    def predict(self, inputs):
+        """Distances and errors of every sample, from branches and fused embedding.
+
+        Returns
+        -------
+        prediction, xi, log_variance
+            As :class:`~sklearn_omib.nn.OMIBNetwork` returns.
+        distance : Tensor of shape (batch, n_modalities + 1)
+            Squared, from the centre; the fused one last.
+        errors : Tensor of shape (batch, 2, n_modalities)
+        """
+        output = self.forward(inputs)
+        deviations = torch.stack([*output.branches, output.prediction], -2)
+        distance = deviations.square().sum(-1)
+        return output.prediction, output.xi, None, distance, output.errors
+
+
+def _drop_biases(module):
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            layer.register_parameter("bias", None)
+
+
+def _error(reconstruction, v):
+    """Mean squared error of each sample."""
+    return (reconstruction - _dense(v, reconstruction)).square().mean(-1)
+
+
+def _dense(v, like):
+    """Samples as rows, whatever their shape; a SparseBatch with its zeros."""
+    if not isinstance(v, SparseBatch):
+        return v.flatten(1)
+    ends = torch.cat([v.offsets[1:], v.offsets.new_tensor([len(v.columns)])])
+    rows = torch.arange(len(ends), device=ends.device).repeat_interleave(ends - v.offsets)
+    return torch.zeros_like(like).index_put((rows, v.columns), v.values, accumulate=True)
+
+
+class OneClassTask(nn.Module):
+    """Squared distance from the centre; K = 1/2 ||(yhat_m - c_m) - (yhat - c)||^2 (eq. 104).
+
+    Distances are in units of their mean when the centre was set. Known anomalies, y = -1, are
+    pushed away by eta / distance (Deep SAD, Ruff et al., ICLR 2020). With nu the boundary is soft:
+    R^2 + max(0, distance - R^2) / nu, R^2 the 1 - nu quantile of the batch, so that samples
+    inside the sphere pull no further.
+
+    PAPER-DIFF: the paper defines no divergence for this task; the displacement is the Gaussian one.
+
+    Parameters
+    ----------
+    reconstruction : float
+        Weight of the reconstruction errors in the main phase.
+    nu : float in (0, 1] or None
+        Share of samples outside the soft boundary; None for none.
+    eta : float
+        Weight of known anomalies.
+    """
+
+    def __init__(self, reconstruction=1.0, nu=None, eta=1.0):
+        super().__init__()
+        self.reconstruction = reconstruction
+        self.nu = nu
+        self.eta = eta
+
+    def forward(self, deviation, y):
+        """Return the loss of each sample.
+
+        Parameters
+        ----------
+        deviation : Tensor of shape (..., batch, n_outputs)
+        y : Tensor of shape (..., batch)
+            -1 for known anomalies, 1 for all others.
+
+        Returns
+        -------
+        Tensor of shape (..., batch)
+        """
+        distance = deviation.square().sum(-1)
+        anomalous = (y < 0).expand_as(distance)
+        loss = distance
+        if self.nu is not None:
+            squared_radius = self._squared_radius(distance.detach(), anomalous)
+            loss = squared_radius + (distance - squared_radius).clamp_min(0) / self.nu
+        return torch.where(anomalous, self.eta / (distance + EPS), loss)
+
+    def _squared_radius(self, distance, anomalous):
+        normal = distance.masked_fill(anomalous, torch.nan)
+        return normal.nanquantile(1 - self.nu, dim=-1, keepdim=True).nan_to_num()
+
+    def divergence(self, branch, fused):
+        """Half the squared displacement between two deviations, per sample."""
+        return 0.5 * (branch - fused).square().sum(-1)
+
+
+class OneClassObjective(OMIBObjective):
+    """The objective of :class:`~sklearn_omib.nn.OMIBObjective` plus the reconstruction errors.
+
+    Known anomalies are not reconstructed. Parameters as there, with a :class:`OneClassTask`.
+    """
+
+    by_modality = (*OMIBObjective.by_modality, "reconstruction")
+
+    def warm_up(self, errors, y, weight):
+        """Sum over modalities of the branches' reconstruction errors."""
+        branch = (weight * (y > 0) * torch.stack(errors)).mean(-1)
+        undefined = torch.full_like(branch, torch.nan)
+        nothing = undefined[0]
+        return OneClassTerms(
+            branch.sum(), nothing, nothing, branch, undefined, undefined, undefined
+        )
+
+    def forward(self, output, y, weight):
+        terms = super().forward(output, y, weight)
+        fused, branch = ((weight * (y > 0)).view(-1, 1, 1) * output.errors).mean(0)
+        error = fused.mean() + self.trb_weight * branch.sum()
+        loss = terms.loss + self.task.reconstruction * error
+        return OneClassTerms(**{**terms._asdict(), "loss": loss}, reconstruction=fused)
+
+
+class OneClassTerms(NamedTuple):
+    """As :class:`~sklearn_omib.nn.ObjectiveTerms`, and what reconstruction adds.
+
+    Attributes
+    ----------
+    loss, task, variance, branch, kl, divergence
+        As there; in the warm-up, ``branch`` is the error of reconstruction from each branch.
+    reconstruction : Tensor of shape (n_modalities,)
+        Error of each modality's reconstruction from the fused embedding; NaN in the warm-up.
+    """
+
+    loss: torch.Tensor
+    task: torch.Tensor
+    variance: torch.Tensor
+    branch: torch.Tensor
+    kl: torch.Tensor
+    divergence: torch.Tensor
+    reconstruction: torch.Tensor
+
+    def flat(self):
+        """All terms end to end without gradient."""
+        return torch.cat([torch.stack(self[:3]), *self[3:]]).detach()
