@@ -13,12 +13,13 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils import column_or_1d
 
 from ._base import BaseOMIB
-from ._compat import Interval, StrOptions
+from ._compat import Interval, StrOptions, _check_sample_weight
 from ._training import PREDICT_BATCH
 from .nn import OneClassNetwork, OneClassObjective, OneClassTask
 
 DISTANCE, ERRORS = 3, 4  # what OneClassNetwork.predict returns, after the others
 NORMAL, ANOMALOUS = 1, -1
+TINY = np.finfo(np.float32).tiny
 FENCE = 1.5  # interquartile ranges below the first quartile (Tukey)
 
 
@@ -192,6 +193,7 @@ class OMIBAnomalyDetector(OutlierMixin, BaseOMIB):
     _auto_fraction = 1.0
     _network = OneClassNetwork
     _objective = OneClassObjective
+    _structure_names = (*BaseOMIB._structure_names, "embedding_dim")
     _parameter_constraints: dict = {
         **BaseOMIB._parameter_constraints,
         "contamination": [StrOptions({"auto"}), Interval(Real, 0, 0.5, closed="right")],
@@ -310,8 +312,8 @@ class OMIBAnomalyDetector(OutlierMixin, BaseOMIB):
 
     def _check_input(self, X, y, sample_weight, groups, reset):
         if y is not None and self.eta == 0:
-            unmarked = (self._encode_target(y, reset) > 0).astype(float)
-            sample_weight = unmarked if sample_weight is None else sample_weight * unmarked
+            normal = self._encode_target(y, reset) > 0
+            sample_weight = _check_sample_weight(sample_weight, normal) * normal
         return super()._check_input(X, y, sample_weight, groups, reset)
 
     def _encode_target(self, y, reset):
@@ -322,6 +324,10 @@ class OMIBAnomalyDetector(OutlierMixin, BaseOMIB):
 
     def _make_task(self):
         return OneClassTask(self.reconstruction, self.nu, self.eta), self.embedding_dim
+
+    def _update_settings(self):
+        super()._update_settings()
+        self.net_.criterion_.task, _ = self._make_task()
 
     def _after_warm_up(self, data):
         """Set the centre, unless an earlier fit has set it."""
@@ -345,9 +351,9 @@ class OMIBAnomalyDetector(OutlierMixin, BaseOMIB):
             torch.cat(pieces).cpu().numpy()[normal]
             for pieces in zip(*(output[DISTANCE:] for output in outputs), strict=True)
         )
-        self._unit = _means(distance), _means(errors), _means(errors[:, :1].sum(2))
+        self._distance_unit, self._error_unit = _means(distance), _means(errors)
         by_modality = self._by_modality(distance, errors)
-        self._location, self._spread = by_modality.mean(0), by_modality.std(0)
+        self._location, self._spread = by_modality.mean(0), np.maximum(by_modality.std(0), TINY)
         self.offset_ = self._threshold(self._fused(distance, errors))
 
     def _threshold(self, scores):
@@ -360,13 +366,14 @@ class OMIBAnomalyDetector(OutlierMixin, BaseOMIB):
 
     # -- scores ---------------------------------------------------------------------------
     def _fused(self, distance, errors):
-        distance = distance[:, -1] / self._unit[0][-1]
-        error = errors[:, 0].sum(1) / self._unit[2][0]
-        return -(distance + self.reconstruction * error) / (1 + self.reconstruction)
+        error = errors[:, 0].sum(1) / self._error_unit[0].sum()
+        return self._combine(distance[:, -1] / self._distance_unit[-1], error)
 
     def _by_modality(self, distance, errors):
-        distance = distance[:, :-1] / self._unit[0][:-1]
-        error = errors[:, 1] / self._unit[1][1]
+        distance = distance[:, :-1] / self._distance_unit[:-1]
+        return self._combine(distance, errors[:, 1] / self._error_unit[1])
+
+    def _combine(self, distance, error):
         return -(distance + self.reconstruction * error) / (1 + self.reconstruction)
 
     def score_samples(self, X):
@@ -473,4 +480,4 @@ def _anomalous(y):
 
 def _means(values):
     """Means over samples, at least tiny: a modality may be constant."""
-    return np.maximum(values.mean(0), np.finfo(np.float32).tiny)
+    return np.maximum(values.mean(0), TINY)

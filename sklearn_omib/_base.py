@@ -45,11 +45,6 @@ from .nn.fusion import FUSIONS
 
 PREDICTION, XI, LOG_VARIANCE = range(3)  # what OMIBNetwork.predict returns
 MIN_SAMPLES_TO_SPLIT = 10  # below it no rows are held out
-# what the weights of a network depend on: a warm start cannot change it
-STRUCTURE = (
-    "modalities", "encoders", "hidden_dim", "latent_dim", "n_layers", "head_layers", "fusion",
-    "n_heads", "standardize",
-)  # fmt: skip
 
 
 class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta):
@@ -92,6 +87,11 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
     _auto_fraction: float  # of M_u: what beta="auto" means, chosen in benchmarks/defaults.py
     _network = OMIBNetwork
     _objective = OMIBObjective
+    # what the weights of a network depend on: a warm start cannot change it
+    _structure_names: tuple[str, ...] = (
+        "modalities", "encoders", "hidden_dim", "latent_dim", "n_layers", "head_layers", "fusion",
+        "n_heads", "standardize",
+    )  # fmt: skip
 
     @abstractmethod
     def __init__(
@@ -379,7 +379,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         with seeded_initialisation(rng.randint(2**31 - 1)):
             self.net_.initialize()
         self._n_features_out = self.latent_dim
-        self._structure = {name: getattr(self, name) for name in STRUCTURE}
+        self._structure = {name: getattr(self, name) for name in self._structure_names}
 
     def _update_settings(self):
         """Bring the net of a warm start up to the parameters that may have changed since."""

@@ -71,12 +71,19 @@ class OneClassNetwork(OMIBNetwork):
         self.register_buffer("scale", torch.full((n_embeddings, 1), torch.nan))
 
     def warm_up(self, inputs):
-        """Errors of reconstructing each modality from its branch, as tensors of shape (batch,)."""
-        embeddings = super().warm_up(inputs)
-        return tuple(
-            _error(decoder(embedding), inputs[name])
-            for decoder, embedding, name in zip(self.decoders, embeddings, self.names, strict=True)
-        )
+        """Errors of reconstructing each modality from its branch, (batch, 1, n_modalities)."""
+        return self._errors(inputs, torch.stack(super().warm_up(inputs), 1).unsqueeze(2))
+
+    def _errors(self, inputs, embeddings):
+        """Mean squared errors (batch, n, n_modalities) of reconstruction from n embeddings of each.
+
+        Embeddings have shape (batch, n_modalities, n, n_outputs).
+        """
+        errors = []
+        for name, decoder, own in zip(self.names, self.decoders, embeddings.unbind(1), strict=True):
+            v = _dense(inputs[name], decoder.out_features)
+            errors.append((decoder(own) - v).square().mean(-1))
+        return torch.stack(errors, -1)
 
     def embed(self, inputs):
         """Embeddings yhat_m of the branches and, last, the fused yhat.
@@ -107,23 +114,17 @@ class OneClassNetwork(OMIBNetwork):
 
     def forward(self, inputs):
         output = super().forward(inputs)
-        errors = [
-            torch.stack([_error(decoder(embedding), inputs[name]) for embedding in pair], -1)
-            for decoder, name, pair in zip(
-                self.decoders,
-                self.names,
-                ((output.prediction, branch) for branch in output.branches),
-                strict=True,
-            )
-        ]
-        embeddings = torch.stack([*output.branches, output.prediction], -2)
-        *branches, fused = ((embeddings - self.centre) / self.scale).unbind(-2)
+        own = torch.stack(output.branches, 1)
+        fused = output.prediction.unsqueeze(1)
+        errors = self._errors(inputs, torch.stack([fused.expand_as(own), own], 2))
+        embeddings = torch.cat([own, fused], 1)
+        *branches, prediction = ((embeddings - self.centre) / self.scale).unbind(1)
         return OneClassOutput(
             **{
                 **output._asdict(),
-                "prediction": fused,
+                "prediction": prediction,
                 "branches": tuple(branches),
-                "errors": torch.stack(errors, -1),
+                "errors": errors,
             }
         )
 
@@ -150,18 +151,14 @@ def _drop_biases(module):
             layer.register_parameter("bias", None)
 
 
-def _error(reconstruction, v):
-    """Mean squared error of each sample."""
-    return (reconstruction - _dense(v, reconstruction)).square().mean(-1)
-
-
-def _dense(v, like):
-    """Samples as rows, whatever their shape; a SparseBatch with its zeros."""
+def _dense(v, n_features):
+    """Samples of any shape as rows, (batch, 1, n_features); a SparseBatch with its zeros."""
     if not isinstance(v, SparseBatch):
-        return v.flatten(1)
+        return v.flatten(1).unsqueeze(1)
     ends = torch.cat([v.offsets[1:], v.offsets.new_tensor([len(v.columns)])])
     rows = torch.arange(len(ends), device=ends.device).repeat_interleave(ends - v.offsets)
-    return torch.zeros_like(like).index_put((rows, v.columns), v.values, accumulate=True)
+    dense = v.values.new_zeros(len(ends), n_features)
+    return dense.index_put((rows, v.columns), v.values, accumulate=True).unsqueeze(1)
 
 
 class OneClassTask(nn.Module):
@@ -230,7 +227,7 @@ class OneClassObjective(OMIBObjective):
 
     def warm_up(self, errors, y, weight):
         """Sum over modalities of the branches' reconstruction errors."""
-        branch = (weight * (y > 0) * torch.stack(errors)).mean(-1)
+        (branch,) = _mean_errors(errors, y, weight)
         undefined = torch.full_like(branch, torch.nan)
         nothing = undefined[0]
         return OneClassTerms(
@@ -239,10 +236,15 @@ class OneClassObjective(OMIBObjective):
 
     def forward(self, output, y, weight):
         terms = super().forward(output, y, weight)
-        fused, branch = ((weight * (y > 0)).view(-1, 1, 1) * output.errors).mean(0)
+        fused, branch = _mean_errors(output.errors, y, weight)
         error = fused.mean() + self.trb_weight * branch.sum()
         loss = terms.loss + self.task.reconstruction * error
         return OneClassTerms(**{**terms._asdict(), "loss": loss}, reconstruction=fused)
+
+
+def _mean_errors(errors, y, weight):
+    """Weighted mean over the batch, without known anomalies."""
+    return ((weight * (y > 0)).view(-1, 1, 1) * errors).mean(0)
 
 
 class OneClassTerms(NamedTuple):
