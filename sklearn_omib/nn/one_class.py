@@ -1,11 +1,11 @@
 """One-class network, task and objective: embeddings near a centre that still show the modalities.
 
 The paper minimises the distance of yhat from its own mean (eq. 104), which a constant satisfies
-best. PAPER-DIFF: as in Deep SVDD (Ruff et al., ICML 2018) the centre is set once, after the
-warm-up, and the path to the embedding has no biases; the warm-up reconstructs the modalities,
-since with a constant target it would teach nothing; and the main phase may go on reconstructing,
-as in DASVDD (Hojjati & Armanfar, 2021), without which only the weights' slowness is between the
-embedding and a constant.
+best. PAPER-DIFF: as in Deep SVDD (Ruff et al., ICML 2018) the warm-up is that of an autoencoder,
+since with a constant target it would teach nothing; the centre is set once, after it, and the
+last maps to the embedding have no biases. As in DASVDD (Hojjati & Armanfar, 2021) the main phase
+goes on reconstructing, from decoders whose weights keep one size: otherwise the embedding could
+shrink to a point while they magnify it.
 """
 
 from math import prod
@@ -13,10 +13,12 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from .encoders import SparseBatch
 from .model import OMIBNetwork
 from .objective import OMIBObjective
+from .random import standard_normal_like
 
 MIN_CENTRE = 0.1  # of the embedding's spread: a coordinate of the centre nearer to 0 is moved
 EPS = 1e-6  # keeps the inverse distance of a known anomaly finite
@@ -28,9 +30,9 @@ class OneClassOutput(NamedTuple):
     Attributes
     ----------
     prediction : Tensor of shape (batch, n_outputs)
-        Deviation of the fused embedding from its centre, (yhat - c) / s.
+        Deviation of the fused embedding from its centre, yhat - c.
     branches : tuple of n_modalities Tensors of shape (batch, n_outputs)
-        Deviation of the branches' embeddings, (yhat_m - c_m) / s_m.
+        Deviation of the branches' embeddings, yhat_m - c_m.
     mu, sigma, xi, log_variance, attention
         As in :class:`~sklearn_omib.nn.OMIBOutput`.
     errors : Tensor of shape (batch, 2, n_modalities)
@@ -52,12 +54,12 @@ class OneClassNetwork(OMIBNetwork):
     """An OMIB network whose predictions are embeddings, with a decoder for each modality.
 
     Branch m embeds [z_m, xi] as yhat_m, the head embeds xi as yhat, and a linear decoder for each
-    modality, shared by both, reconstructs v_m from either. Parameters as
+    modality, shared by both, reconstructs v_m from either. Its weights are scaled to a root mean square
+    of 1, so that it can magnify no more than it has columns. Parameters as
     :class:`~sklearn_omib.nn.OMIBNetwork`.
     """
 
     centre: torch.Tensor
-    scale: torch.Tensor
 
     def __init__(self, sample_shapes, encoders, sparse, n_outputs, **options):
         super().__init__(sample_shapes, encoders, sparse, n_outputs, **options)
@@ -68,21 +70,28 @@ class OneClassNetwork(OMIBNetwork):
         )
         n_embeddings = len(self.names) + 1
         self.register_buffer("centre", torch.full((n_embeddings, n_outputs), torch.nan))
-        self.register_buffer("scale", torch.full((n_embeddings, 1), torch.nan))
 
     def warm_up(self, inputs):
-        """Errors of reconstructing each modality from its branch, (batch, 1, n_modalities)."""
-        return self._errors(inputs, torch.stack(super().warm_up(inputs), 1).unsqueeze(2))
+        """Errors of reconstruction, (batch, 2, n_modalities): an autoencoder without distance.
 
-    def _errors(self, inputs, embeddings):
-        """Mean squared errors (batch, n, n_modalities) of reconstruction from n embeddings of each.
-
-        Embeddings have shape (batch, n_modalities, n, n_outputs).
+        Branches embed [z_m, e_m], e_m ~ N(0, I_k), as in Alg. 1.
         """
+        z = self.encode(inputs)
+        own = []
+        for z_m, branch in zip(z, self.branches, strict=True):
+            like = z_m.new_empty(len(z_m), self.latent_dim)
+            noise = standard_normal_like(like, self.generator)
+            own.append(branch(torch.cat([z_m, noise], -1)))
+        return self._errors(inputs, self.head(self.fuse(z)[2].xi), own)
+
+    def _errors(self, inputs, fused, own):
+        """Mean squared error of each modality, from the fused embedding and from its own."""
         errors = []
-        for name, decoder, own in zip(self.names, self.decoders, embeddings.unbind(1), strict=True):
+        for name, decoder, embedding in zip(self.names, self.decoders, own, strict=True):
+            weight = decoder.weight * (decoder.weight.numel() ** 0.5 / decoder.weight.norm())
+            reconstructed = F.linear(torch.stack([fused, embedding], 1), weight, decoder.bias)
             v = _dense(inputs[name], decoder.out_features)
-            errors.append((decoder(own) - v).square().mean(-1))
+            errors.append((reconstructed - v).square().mean(-1))
         return torch.stack(errors, -1)
 
     def embed(self, inputs):
@@ -97,7 +106,9 @@ class OneClassNetwork(OMIBNetwork):
 
     @torch.no_grad()
     def set_centre(self, embeddings, weight):
-        """Fix centre and scale: mean embedding, and root mean square distance from it.
+        """Fix the centre: the mean embedding, its coordinates near 0 moved away from it.
+
+        A network that ignores its input and embeds all samples as 0 is thus not at the centre.
 
         Parameters
         ----------
@@ -109,24 +120,14 @@ class OneClassNetwork(OMIBNetwork):
         spread = (share * (embeddings - mean).square()).sum(0).mean(-1, keepdim=True).sqrt()
         side = torch.where(mean < 0, -1.0, 1.0)
         self.centre.copy_(side * torch.maximum(mean.abs(), MIN_CENTRE * spread))
-        distance = (share * (embeddings - self.centre).square()).sum((0, 2))
-        self.scale.copy_(distance.sqrt().clamp_min(EPS).unsqueeze(-1))
 
     def forward(self, inputs):
         output = super().forward(inputs)
-        own = torch.stack(output.branches, 1)
-        fused = output.prediction.unsqueeze(1)
-        errors = self._errors(inputs, torch.stack([fused.expand_as(own), own], 2))
-        embeddings = torch.cat([own, fused], 1)
-        *branches, prediction = ((embeddings - self.centre) / self.scale).unbind(1)
-        return OneClassOutput(
-            **{
-                **output._asdict(),
-                "prediction": prediction,
-                "branches": tuple(branches),
-                "errors": errors,
-            }
-        )
+        embeddings = torch.stack([*output.branches, output.prediction], -2)
+        *branches, fused = (embeddings - self.centre).unbind(-2)
+        errors = self._errors(inputs, output.prediction, output.branches)
+        changed = {"prediction": fused, "branches": tuple(branches), "errors": errors}
+        return OneClassOutput(**{**output._asdict(), **changed})
 
     def predict(self, inputs):
         """Distances and errors of every sample, from branches and fused embedding.
@@ -164,10 +165,9 @@ def _dense(v, n_features):
 class OneClassTask(nn.Module):
     """Squared distance from the centre; K = 1/2 ||(yhat_m - c_m) - (yhat - c)||^2 (eq. 104).
 
-    Distances are in units of their mean when the centre was set. Known anomalies, y = -1, are
-    pushed away by eta / distance (Deep SAD, Ruff et al., ICLR 2020). With nu the boundary is soft:
-    R^2 + max(0, distance - R^2) / nu, R^2 the 1 - nu quantile of the batch, so that samples
-    inside the sphere pull no further.
+    Known anomalies, y = -1, are pushed away by eta / distance (Deep SAD, Ruff et al., ICLR 2020).
+    With nu the boundary is soft: R^2 + max(0, distance - R^2) / nu, R^2 the 1 - nu quantile of
+    the batch, so that samples inside the sphere are pulled no further.
 
     PAPER-DIFF: the paper defines no divergence for this task; the displacement is the Gaussian one.
 
@@ -227,11 +227,11 @@ class OneClassObjective(OMIBObjective):
 
     def warm_up(self, errors, y, weight):
         """Sum over modalities of the branches' reconstruction errors."""
-        (branch,) = _mean_errors(errors, y, weight)
+        fused, branch = _mean_errors(errors, y, weight)
         undefined = torch.full_like(branch, torch.nan)
         nothing = undefined[0]
         return OneClassTerms(
-            branch.sum(), nothing, nothing, branch, undefined, undefined, undefined
+            branch.sum() + fused.mean(), nothing, nothing, branch, undefined, undefined, fused
         )
 
     def forward(self, output, y, weight):
