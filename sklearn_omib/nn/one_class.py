@@ -54,8 +54,8 @@ class OneClassNetwork(OMIBNetwork):
     """An OMIB network whose predictions are embeddings, with a decoder for each modality.
 
     Branch m embeds [z_m, xi] as yhat_m, the head embeds xi as yhat, and a linear decoder for each
-    modality, shared by both, reconstructs v_m from either. Its weights are scaled to a root mean square
-    of 1, so that it can magnify no more than it has columns. Parameters as
+    modality, shared by both, reconstructs v_m from either. Weights of decoders are scaled to a
+    root mean square of 1, so that they cannot magnify an embedding that shrinks. Parameters as
     :class:`~sklearn_omib.nn.OMIBNetwork`.
     """
 
@@ -66,7 +66,7 @@ class OneClassNetwork(OMIBNetwork):
         for part in (self.branches, self.head, self.fusion.project):
             _drop_biases(part)
         self.decoders = nn.ModuleList(
-            nn.Linear(n_outputs, prod(shape)) for shape in sample_shapes.values()
+            _Decoder(n_outputs, prod(shape)) for shape in sample_shapes.values()
         )
         n_embeddings = len(self.names) + 1
         self.register_buffer("centre", torch.full((n_embeddings, n_outputs), torch.nan))
@@ -88,8 +88,7 @@ class OneClassNetwork(OMIBNetwork):
         """Mean squared error of each modality, from the fused embedding and from its own."""
         errors = []
         for name, decoder, embedding in zip(self.names, self.decoders, own, strict=True):
-            weight = decoder.weight * (decoder.weight.numel() ** 0.5 / decoder.weight.norm())
-            reconstructed = F.linear(torch.stack([fused, embedding], 1), weight, decoder.bias)
+            reconstructed = decoder(torch.stack([fused, embedding], 1))
             v = _dense(inputs[name], decoder.out_features)
             errors.append((reconstructed - v).square().mean(-1))
         return torch.stack(errors, -1)
@@ -144,6 +143,14 @@ class OneClassNetwork(OMIBNetwork):
         deviations = torch.stack([*output.branches, output.prediction], -2)
         distance = deviations.square().sum(-1)
         return output.prediction, output.xi, None, distance, output.errors
+
+
+class _Decoder(nn.Linear):
+    """A linear map whose weights have a root mean square of 1."""
+
+    def forward(self, x):
+        size = self.weight.norm() * self.weight.numel() ** -0.5
+        return F.linear(x, self.weight / size, self.bias)
 
 
 def _drop_biases(module):
