@@ -65,7 +65,8 @@ for name, area in found.items():
 # The section
 # -----------
 # Left, the pathologist's labels; then how unusual each spot is to the detector, together and by
-# each modality's branch.
+# each modality's branch. Alone, the neighbourhood's branch marks the rim of the section, perhaps
+# because the mean there is over fewer spots.
 x, y = spots.xy[here].T
 labels = pd.Categorical(spots.label[here])
 figure, axes = plt.subplots(2, 2, figsize=(9, 7.5), layout="constrained", sharex=True, sharey=True)
