@@ -1,5 +1,6 @@
 """Optimal Multimodal Information Bottleneck for scikit-learn."""
 
+from ._anomaly import OMIBAnomalyDetector
 from ._classifier import OMIBClassifier
 from ._distributed import fit_alone
 from ._modalities import ModalityDict, check_modalities
@@ -9,6 +10,7 @@ from ._version import __version__
 
 __all__ = [
     "ModalityDict",
+    "OMIBAnomalyDetector",
     "OMIBClassifier",
     "OMIBClassifierCV",
     "OMIBRegressor",

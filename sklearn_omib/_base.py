@@ -19,7 +19,7 @@ from sklearn.model_selection import (
     StratifiedGroupKFold,
     StratifiedShuffleSplit,
 )
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length, column_or_1d, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from ._compat import HasMethods, Interval, StrOptions, _check_sample_weight, _fit_context
@@ -47,11 +47,6 @@ from .nn.fusion import FUSIONS
 
 PREDICTION, XI, LOG_VARIANCE = range(3)  # what OMIBNetwork.predict returns
 MIN_SAMPLES_TO_SPLIT = 10  # below it no rows are held out
-# what the weights of a network depend on: a warm start cannot change it
-STRUCTURE = (
-    "modalities", "encoders", "hidden_dim", "latent_dim", "n_layers", "head_layers", "fusion",
-    "n_heads", "standardize",
-)  # fmt: skip
 
 
 class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta):
@@ -93,6 +88,13 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
 
     _watchers: tuple = ()  # (name, callback) of those who look on while this one is trained
     _auto_fraction: float  # of M_u: what beta="auto" means, chosen in benchmarks/defaults.py
+    _network = OMIBNetwork
+    _objective = OMIBObjective
+    # what the weights of a network depend on: a warm start cannot change it
+    _structure_names: tuple[str, ...] = (
+        "modalities", "encoders", "hidden_dim", "latent_dim", "n_layers", "head_layers", "fusion",
+        "n_heads", "standardize",
+    )  # fmt: skip
 
     @abstractmethod
     def __init__(
@@ -178,6 +180,9 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
     def _stratification(self, target):
         """Labels to stratify the validation split by, or None."""
         return None
+
+    def _after_warm_up(self, data):
+        """What the main phase needs to know of the warmed-up network, from (train, valid) data."""
 
     def _after_training(self, data):
         """What remains to be learned once the network is trained, from (train, valid) data."""
@@ -268,11 +273,12 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
 
     def _check_input(self, X, y, sample_weight, groups, reset):
         """Validated modalities, coded target, weights of mean 1 and groups, weight 0 left out."""
-        if y is None:
+        if y is None and get_tags(self).target_tags.required:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
         X = validate_modalities(self, X, reset=reset, modalities=self.modalities)
+        y = np.ones(len(X)) if y is None else y
         check_consistent_length(X, y, groups)
         groups = None if groups is None else column_or_1d(groups)
         y = y.toarray() if sparse.issparse(y) else y
@@ -348,7 +354,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             )
         task, n_outputs = self._make_task()
         self.net_ = OMIBNet(
-            OMIBNetwork,
+            self._network,
             module__sample_shapes=self.modalities_,
             module__encoders=encoders,
             module__sparse=self._sparse,
@@ -362,7 +368,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             module__input_dropout=self.input_dropout,
             module__head_layers=self.head_layers,
             module__variance_head=hasattr(task, "variance_loss"),
-            criterion=OMIBObjective,
+            criterion=self._objective,
             criterion__task=task,
             criterion__n_modalities=len(self.modalities_),
             criterion__beta=self.beta_,
@@ -379,7 +385,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         with seeded_initialisation(rng.randint(2**31 - 1)):
             self.net_.initialize()
         self._n_features_out = self.latent_dim
-        self._structure = {name: getattr(self, name) for name in STRUCTURE}
+        self._structure = {name: getattr(self, name) for name in self._structure_names}
 
     def _rate_constant(self, target, weight):
         task = self.net_.criterion_.task
@@ -473,6 +479,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
                 if warmup_epochs:
                     net.run_phase("warm-up", data, warmup_epochs)
                     net.initialize_optimizer()  # its moments mislead the main phase
+                self._after_warm_up(data)
                 net.run_phase("main", data, max_epochs)
                 self._after_training(data)
         except BaseException:

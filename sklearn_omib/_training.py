@@ -354,7 +354,7 @@ class OMIBNet(NeuralNet):
         """
         names = self.module_.names
         columns = [f"{prefix}_loss", f"{prefix}_task_loss", f"{prefix}_variance_loss"]
-        for term in ("branch_loss", "kl", "divergence"):
+        for term in self.criterion_.by_modality:
             columns += [f"{prefix}_{term}_{name}" for name in names]
         for column, value in zip(columns, means, strict=True):
             if column != f"{prefix}_variance_loss" or self.module_.variance_head is not None:

@@ -3,7 +3,7 @@
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_omib import OMIBClassifier, OMIBRegressor
+from sklearn_omib import OMIBAnomalyDetector, OMIBClassifier, OMIBRegressor
 from sklearn_omib.preprocessing import (
     ModalityConcatenator,
     ModalitySplitter,
@@ -22,7 +22,7 @@ SMALL = {"max_epochs": 40, "random_state": 0}
 
 
 @parametrize_with_checks(
-    [OMIBClassifier(**SMALL), OMIBRegressor(**SMALL)],
+    [OMIBClassifier(**SMALL), OMIBRegressor(**SMALL), OMIBAnomalyDetector(random_state=0)],
     expected_failed_checks=lambda estimator: EXPECTED_FAILURES,
 )
 def test_estimators(estimator, check):

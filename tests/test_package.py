@@ -25,7 +25,14 @@ def test_every_public_name_has_a_docstring_and_stands_on_the_api_page(module):
         assert re.search(rf"^   {name}$", page, re.MULTILINE), name
 
 
-@pytest.mark.parametrize("estimator", [sklearn_omib.OMIBClassifier, sklearn_omib.OMIBRegressor])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        sklearn_omib.OMIBClassifier,
+        sklearn_omib.OMIBRegressor,
+        sklearn_omib.OMIBAnomalyDetector,
+    ],
+)
 def test_every_parameter_is_documented_with_its_default(estimator):
     doc = estimator.__doc__
     for name, value in estimator().get_params().items():

@@ -19,6 +19,13 @@ from .fusion import ConcatFusion, CrossAttentionFusion, Fused
 from .layers import mlp
 from .model import OMIBNetwork, OMIBOutput
 from .objective import ObjectiveTerms, OMIBObjective, dynamic_weights
+from .one_class import (
+    OneClassNetwork,
+    OneClassObjective,
+    OneClassOutput,
+    OneClassTask,
+    OneClassTerms,
+)
 from .random import Dropout, GeneratorStack, seeded_initialisation, set_generator
 from .stacking import stack, unstack
 from .tasks import BernoulliTask, CategoricalTask, GaussianTask
@@ -42,6 +49,11 @@ __all__ = [
     "OMIBObjective",
     "OMIBOutput",
     "ObjectiveTerms",
+    "OneClassNetwork",
+    "OneClassObjective",
+    "OneClassOutput",
+    "OneClassTask",
+    "OneClassTerms",
     "SparseBatch",
     "SparseEncoder",
     "SparseLinear",

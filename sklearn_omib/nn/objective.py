@@ -105,6 +105,8 @@ class OMIBObjective(nn.Module):
         Of the moving average of K_m.
     """
 
+    # names of the last terms in a history
+    by_modality: tuple[str, ...] = ("branch_loss", "kl", "divergence")
     weights: torch.Tensor
     divergence: torch.Tensor
 

@@ -1,0 +1,278 @@
+"""One-class network, task and objective: embeddings near a centre that still show the modalities.
+
+The paper minimises the distance of yhat from its own mean (eq. 104), which a constant satisfies
+best. PAPER-DIFF: as in Deep SVDD (Ruff et al., ICML 2018) the warm-up is that of an autoencoder,
+since with a constant target it would teach nothing; the centre is set once, after it, and the
+last maps to the embedding have no biases. As in DASVDD (Hojjati & Armanfar, 2021) the main phase
+goes on reconstructing, from decoders whose weights keep one size: otherwise the embedding could
+shrink to a point while they magnify it.
+"""
+
+from math import prod
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .encoders import SparseBatch
+from .model import OMIBNetwork
+from .objective import OMIBObjective
+from .random import standard_normal_like
+
+MIN_CENTRE = 0.1  # of the embedding's spread: a coordinate of the centre nearer to 0 is moved
+EPS = 1e-6  # keeps the inverse distance of a known anomaly finite
+
+
+class OneClassOutput(NamedTuple):
+    """What the network computes for one batch.
+
+    Attributes
+    ----------
+    prediction : Tensor of shape (batch, n_outputs)
+        Deviation of the fused embedding from its centre, yhat - c.
+    branches : tuple of n_modalities Tensors of shape (batch, n_outputs)
+        Deviation of the branches' embeddings, yhat_m - c_m.
+    mu, sigma, xi, log_variance, attention
+        As in :class:`~sklearn_omib.nn.OMIBOutput`.
+    errors : Tensor of shape (batch, 2, n_modalities)
+        Mean squared error of each modality's reconstruction from the fused embedding and from
+        its branch.
+    """
+
+    prediction: torch.Tensor
+    branches: tuple
+    mu: torch.Tensor
+    sigma: torch.Tensor
+    xi: torch.Tensor
+    log_variance: torch.Tensor | None
+    attention: torch.Tensor | None
+    errors: torch.Tensor
+
+
+class OneClassNetwork(OMIBNetwork):
+    """An OMIB network whose predictions are embeddings, with a decoder for each modality.
+
+    Branch m embeds [z_m, xi] as yhat_m, the head embeds xi as yhat, and a linear decoder for each
+    modality, shared by both, reconstructs v_m from either. Weights of decoders are scaled to a
+    root mean square of 1, so that they cannot magnify an embedding that shrinks. Parameters as
+    :class:`~sklearn_omib.nn.OMIBNetwork`.
+    """
+
+    centre: torch.Tensor
+
+    def __init__(self, sample_shapes, encoders, sparse, n_outputs, **options):
+        super().__init__(sample_shapes, encoders, sparse, n_outputs, **options)
+        for part in (self.branches, self.head, self.fusion.project):
+            _drop_biases(part)
+        self.decoders = nn.ModuleList(
+            _Decoder(n_outputs, prod(shape)) for shape in sample_shapes.values()
+        )
+        n_embeddings = len(self.names) + 1
+        self.register_buffer("centre", torch.full((n_embeddings, n_outputs), torch.nan))
+
+    def warm_up(self, inputs):
+        """Errors of reconstruction, (batch, 2, n_modalities): an autoencoder without distance.
+
+        Branches embed [z_m, e_m], e_m ~ N(0, I_k), as in Alg. 1.
+        """
+        z = self.encode(inputs)
+        own = []
+        for z_m, branch in zip(z, self.branches, strict=True):
+            like = z_m.new_empty(len(z_m), self.latent_dim)
+            noise = standard_normal_like(like, self.generator)
+            own.append(branch(torch.cat([z_m, noise], -1)))
+        return self._errors(inputs, self.head(self.fuse(z)[2].xi), own)
+
+    def _errors(self, inputs, fused, own):
+        """Mean squared error of each modality, from the fused embedding and from its own."""
+        errors = []
+        for name, decoder, embedding in zip(self.names, self.decoders, own, strict=True):
+            reconstructed = decoder(torch.stack([fused, embedding], 1))
+            v = _dense(inputs[name], decoder.out_features)
+            errors.append((reconstructed - v).square().mean(-1))
+        return torch.stack(errors, -1)
+
+    def embed(self, inputs):
+        """Embeddings yhat_m of the branches and, last, the fused yhat.
+
+        Returns
+        -------
+        Tensor of shape (batch, n_modalities + 1, n_outputs)
+        """
+        output = super().forward(inputs)
+        return torch.stack([*output.branches, output.prediction], -2)
+
+    @torch.no_grad()
+    def set_centre(self, embeddings, weight):
+        """Fix the centre: the mean embedding, its coordinates near 0 moved away from it.
+
+        A network that ignores its input and embeds all samples as 0 is thus not at the centre.
+
+        Parameters
+        ----------
+        embeddings : Tensor of shape (n_samples, n_modalities + 1, n_outputs)
+        weight : Tensor of shape (n_samples,)
+        """
+        share = (weight / weight.sum()).view(-1, 1, 1)
+        mean = (share * embeddings).sum(0)
+        spread = (share * (embeddings - mean).square()).sum(0).mean(-1, keepdim=True).sqrt()
+        side = torch.where(mean < 0, -1.0, 1.0)
+        self.centre.copy_(side * torch.maximum(mean.abs(), MIN_CENTRE * spread))
+
+    def forward(self, inputs):
+        output = super().forward(inputs)
+        embeddings = torch.stack([*output.branches, output.prediction], -2)
+        *branches, fused = (embeddings - self.centre).unbind(-2)
+        errors = self._errors(inputs, output.prediction, output.branches)
+        changed = {"prediction": fused, "branches": tuple(branches), "errors": errors}
+        return OneClassOutput(**{**output._asdict(), **changed})
+
+    def predict(self, inputs):
+        """Distances and errors of every sample, from branches and fused embedding.
+
+        Returns
+        -------
+        prediction, xi, log_variance
+            As :class:`~sklearn_omib.nn.OMIBNetwork` returns.
+        distance : Tensor of shape (batch, n_modalities + 1)
+            Squared, from the centre; the fused one last.
+        errors : Tensor of shape (batch, 2, n_modalities)
+        """
+        output = self.forward(inputs)
+        deviations = torch.stack([*output.branches, output.prediction], -2)
+        distance = deviations.square().sum(-1)
+        return output.prediction, output.xi, None, distance, output.errors
+
+
+class _Decoder(nn.Linear):
+    """A linear map whose weights have a root mean square of 1."""
+
+    def forward(self, x):
+        size = self.weight.norm() * self.weight.numel() ** -0.5
+        return F.linear(x, self.weight / size, self.bias)
+
+
+def _drop_biases(module):
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            layer.register_parameter("bias", None)
+
+
+def _dense(v, n_features):
+    """Samples of any shape as rows, (batch, 1, n_features); a SparseBatch with its zeros."""
+    if not isinstance(v, SparseBatch):
+        return v.flatten(1).unsqueeze(1)
+    ends = torch.cat([v.offsets[1:], v.offsets.new_tensor([len(v.columns)])])
+    rows = torch.arange(len(ends), device=ends.device).repeat_interleave(ends - v.offsets)
+    dense = v.values.new_zeros(len(ends), n_features)
+    return dense.index_put((rows, v.columns), v.values, accumulate=True).unsqueeze(1)
+
+
+class OneClassTask(nn.Module):
+    """Squared distance from the centre; K = 1/2 ||(yhat_m - c_m) - (yhat - c)||^2 (eq. 104).
+
+    Known anomalies, y = -1, are pushed away by eta / distance (Deep SAD, Ruff et al., ICLR 2020).
+    With nu the boundary is soft: R^2 + max(0, distance - R^2) / nu, R^2 the 1 - nu quantile of
+    the batch, so that samples inside the sphere are pulled no further.
+
+    PAPER-DIFF: the paper defines no divergence for this task; the displacement is the Gaussian one.
+
+    Parameters
+    ----------
+    reconstruction : float
+        Weight of the reconstruction errors in the main phase.
+    nu : float in (0, 1] or None
+        Share of samples outside the soft boundary; None for none.
+    eta : float
+        Weight of known anomalies.
+    """
+
+    def __init__(self, reconstruction=1.0, nu=None, eta=1.0):
+        super().__init__()
+        self.reconstruction = reconstruction
+        self.nu = nu
+        self.eta = eta
+
+    def forward(self, deviation, y):
+        """Return the loss of each sample.
+
+        Parameters
+        ----------
+        deviation : Tensor of shape (..., batch, n_outputs)
+        y : Tensor of shape (..., batch)
+            -1 for known anomalies, 1 for all others.
+
+        Returns
+        -------
+        Tensor of shape (..., batch)
+        """
+        distance = deviation.square().sum(-1)
+        anomalous = (y < 0).expand_as(distance)
+        loss = distance
+        if self.nu is not None:
+            squared_radius = self._squared_radius(distance.detach(), anomalous)
+            loss = squared_radius + (distance - squared_radius).clamp_min(0) / self.nu
+        return torch.where(anomalous, self.eta / (distance + EPS), loss)
+
+    def _squared_radius(self, distance, anomalous):
+        normal = distance.masked_fill(anomalous, torch.nan)
+        return normal.nanquantile(1 - self.nu, dim=-1, keepdim=True).nan_to_num()
+
+    def divergence(self, branch, fused):
+        """Half the squared displacement between two deviations, per sample."""
+        return 0.5 * (branch - fused).square().sum(-1)
+
+
+class OneClassObjective(OMIBObjective):
+    """The objective of :class:`~sklearn_omib.nn.OMIBObjective` plus the reconstruction errors.
+
+    Known anomalies are not reconstructed. Parameters as there, with a :class:`OneClassTask`.
+    """
+
+    by_modality = (*OMIBObjective.by_modality, "reconstruction")
+
+    def warm_up(self, errors, y, weight):
+        """Sum over modalities of the branches' reconstruction errors."""
+        fused, branch = _mean_errors(errors, y, weight)
+        undefined = torch.full_like(branch, torch.nan)
+        nothing = undefined[0]
+        return OneClassTerms(
+            branch.sum() + fused.mean(), nothing, nothing, branch, undefined, undefined, fused
+        )
+
+    def forward(self, output, y, weight):
+        terms = super().forward(output, y, weight)
+        fused, branch = _mean_errors(output.errors, y, weight)
+        error = fused.mean() + self.trb_weight * branch.sum()
+        loss = terms.loss + self.task.reconstruction * error
+        return OneClassTerms(**{**terms._asdict(), "loss": loss}, reconstruction=fused)
+
+
+def _mean_errors(errors, y, weight):
+    """Weighted mean over the batch, without known anomalies."""
+    return ((weight * (y > 0)).view(-1, 1, 1) * errors).mean(0)
+
+
+class OneClassTerms(NamedTuple):
+    """As :class:`~sklearn_omib.nn.ObjectiveTerms`, and what reconstruction adds.
+
+    Attributes
+    ----------
+    loss, task, variance, branch, kl, divergence
+        As there; in the warm-up, ``branch`` is the error of reconstruction from each branch.
+    reconstruction : Tensor of shape (n_modalities,)
+        Error of each modality's reconstruction from the fused embedding; NaN in the warm-up.
+    """
+
+    loss: torch.Tensor
+    task: torch.Tensor
+    variance: torch.Tensor
+    branch: torch.Tensor
+    kl: torch.Tensor
+    divergence: torch.Tensor
+    reconstruction: torch.Tensor
+
+    def flat(self):
+        """All terms end to end without gradient."""
+        return torch.cat([torch.stack(self[:3]), *self[3:]]).detach()
