@@ -61,12 +61,8 @@ class OMIBAnomalyDetector(OutlierMixin, BaseOMIB):
     embedding_dim : int, default=128
         Width of the embeddings yhat and yhat_m.
     encoders : str, dict of str to encoder, torch.nn.Module or callable, default="mlp"
-        The encoder of each modality. In a dict: "mlp"; "conv1d" or "gru" for sequences
-        (n_samples, time, channels); "conv2d" for images (n_samples, channels, height, width);
-        "sparse" for sparse matrices; a torch module, of which a copy is trained; or a factory
-        called with the shape of a sample. Modules return (batch, any width). Modalities that the
-        dict leaves out take the default of their shape: mlp, conv1d, conv2d or sparse. A single
-        name goes to the blocks it reads, "mlp" to plain tables; the others take their default.
+        The encoder of each modality, as in :class:`OMIBClassifier`. "mlp" goes to plain tables
+        whatever their width; blocks of other shapes take "auto".
     hidden_dim : int, default=128
         Width of hidden layers and of the built-in encoders' output z_m.
     latent_dim : int, default=32
