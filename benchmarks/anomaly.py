@@ -199,8 +199,8 @@ def write_docs(results):
     rows = summary(results)
     prevalence = results.groupby("section").prevalence.first()
     shares = ", ".join(f"{name} {share:.2f}" for name, share in prevalence.items())
-    lines = [*INTRODUCTION, f"Share of cancer, which is the AP of chance: {shares}", "",
-             f"(mean {prevalence.mean():.2f}).", ""]  # fmt: skip
+    lines = [*INTRODUCTION, "", "Share of cancer, which is the average precision of chance:",
+             f"{shares}; mean {prevalence.mean():.2f}.", ""]  # fmt: skip
     for (preparation, inputs), part in rows.groupby(["preparation", "inputs"], sort=False):
         heading = f"{TITLES[preparation]}, {inputs}"
         part = part.droplevel([0, 1]).sort_values("eight", ascending=False)
@@ -254,6 +254,7 @@ the average precision. F1 is that of cancer with the threshold at the 10 % quant
 scores; in brackets, what flagging as many spots at random gives.
 
 .. image:: anomaly.png
+
 """.splitlines()
 NOTES = """\
 How to read it
@@ -265,13 +266,16 @@ How to read it
   ranks of the genes in a spot; they use nothing but the spot. Standardising a section by itself
   puts cancer at the centre where most of the section is cancer (A1, C1).
 * "Distance from the mean" is the mean square of the standardised columns. It learns nothing but
-  means and variances, and is as good as the network within what other patients would change: on
-  these data the method has no clear advantage over it. Detectors that look at leading components
-  lose what lies outside them, and those that look at the rest lose what lies within.
+  means and variances and ranks these spots as well as the network does: what OMIB adds here over
+  other detectors is that it keeps both the distance and the error, not a better idea of normal
+  tissue.
+* Over all eight sections OMIB is better with both modalities than with either; over A1 to D1 it is
+  better with expression alone, and so is EllipticEnvelope, which is then ahead of OMIB there.
+* Standardised within a section, OMIB and the distance from the mean do worse than chance, while a
+  few components with OneClassSVM do not.
 * Sections are eight patients: differences of a few hundredths between means are not evidence.
-* The threshold does not carry over to another patient: spots of some sections are nearly all
-  flagged and of others none, by every detector. F1 is thus close to that of chance; ranking is
-  not.
+* The threshold does not carry over to another patient: in some sections nearly all spots are
+  flagged and in others none. F1 says something only beside the number in brackets.
 * How the preparation was chosen, and which labels had been seen, is told in
   ``benchmarks/README.rst``.
 """.splitlines()
