@@ -13,6 +13,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_omib import (
     ModalityDict,
+    OMIBAnomalyDetector,
     OMIBClassifier,
     OMIBClassifierCV,
     OMIBRegressor,
@@ -481,6 +482,8 @@ def test_only_fitted_omibs_are_diagnosed(data):
         diagnose(OMIBClassifier())
     with pytest.raises(TypeError, match="ends in one, got LogisticRegression"):
         diagnose(linear())
+    with pytest.raises(TypeError, match="a detector of anomalies has not"):
+        diagnose(OMIBAnomalyDetector())
 
 
 # -- every kind of input, and pictures ------------------------------------------------------------

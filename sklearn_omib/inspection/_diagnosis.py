@@ -5,6 +5,7 @@ from math import log, pi
 
 import numpy as np
 import pandas as pd
+from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._search import BaseOMIBCV
@@ -103,7 +104,7 @@ def diagnose(estimator):
     Raises
     ------
     TypeError
-        If the estimator is no OMIB.
+        If the estimator is no OMIB, or detects anomalies.
     NotFittedError
         If it is not fitted.
 
@@ -125,6 +126,11 @@ def diagnose(estimator):
     ['training cut short']
     """
     estimator = find_omib(estimator)
+    if isinstance(estimator, OutlierMixin):
+        raise TypeError(
+            "diagnose compares losses with that of a constant prediction, which a detector of "
+            f"anomalies has not; got {type(estimator).__name__}."
+        )
     if isinstance(estimator, BaseOMIBCV):
         return _diagnose_search(estimator)
     check_is_fitted(estimator, "history_")
