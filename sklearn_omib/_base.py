@@ -45,6 +45,7 @@ from .nn import OMIBNetwork, OMIBObjective, seeded_initialisation
 from .nn.encoders import ENCODERS, default_encoder
 from .nn.fusion import FUSIONS
 
+ROWS_PER_COLUMN = 2  # from which on a linear path finds more than it overfits (benchmarks/wide.py)
 PREDICTION, XI, LOG_VARIANCE = range(3)  # what OMIBNetwork.predict returns
 MIN_SAMPLES_TO_SPLIT = 10  # below it no rows are held out
 
@@ -423,6 +424,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             known = ["auto", *sorted(ENCODERS)]
             raise ValueError(f"encoders={given!r} is unknown; known are {known}.")
         reads = ENCODERS.get(given) if isinstance(given, str) else None
+        rich = X.shape[0] >= ROWS_PER_COLUMN * X.shape[1]
         resolved = {}
         for name, block in X.items():
             chosen = given.get(name, "auto") if isinstance(given, Mapping) else given
@@ -431,7 +433,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
                 fits = reads.block(block.ndim - 1, sparse.issparse(block))
                 chosen = given if fits and (reads.dims or block.ndim == 2) else "auto"
             is_auto = isinstance(chosen, str) and chosen == "auto"
-            resolved[name] = self._default_encoder(block) if is_auto else chosen
+            resolved[name] = self._default_encoder(block, rich) if is_auto else chosen
         if reads and reads.dims and given not in resolved.values():
             raise ValueError(
                 f"encoders={given!r} reads {reads.meaning}, but no modality is such a "
@@ -439,11 +441,12 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             )
         return resolved
 
-    def _default_encoder(self, block):
-        """By the shape of a block, and for tables by how many directions they spread over."""
+    def _default_encoder(self, block, rich):
+        """By the shape of a block and, if rows are many, the directions a table spreads over."""
         name = default_encoder(block.shape[1:], sparse.issparse(block))
         wide = name == "mlp" and self.n_layers > 1 and prod(block.shape[1:]) > self.hidden_dim
-        return "linear_mlp" if wide and effective_dimension(block) > self.hidden_dim else name
+        spread = rich and wide and effective_dimension(block) > self.hidden_dim
+        return "linear_mlp" if spread else name
 
     def _set_beta(self):
         named = {

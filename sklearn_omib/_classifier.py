@@ -35,8 +35,9 @@ class OMIBClassifier(ClassifierMixin, BaseOMIB):
         The encoder of each modality. "auto" goes by the shape of a sample: mlp, conv1d, conv2d or
         sparse; and linear_mlp, which adds a linear map to the mlp, for tables whose columns
         spread over more than ``hidden_dim`` directions (effective dimension of their correlation
-        matrix). In a dict: "mlp" or "linear_mlp"; "conv1d" or "gru" for sequences
-        (n_samples, time, channels); "conv2d" for images (n_samples, channels, height, width);
+        matrix), given two training rows per column of all modalities. In a dict: "mlp" or
+        "linear_mlp"; "conv1d" or "gru" for sequences (n_samples, time, channels); "conv2d" for
+        images (n_samples, channels, height, width);
         "sparse" for sparse matrices; a torch module, of which a copy is trained; or a factory
         called with the shape of a sample. Modules return (batch, any width). Modalities that the
         dict leaves out are "auto". A single name goes to the blocks it reads, "mlp" to plain

@@ -240,12 +240,12 @@ def test_one_name_goes_to_the_blocks_it_reads(mixed):
 
 
 def test_a_table_that_spreads_over_more_than_hidden_dim_gets_a_linear_path(rng):
-    factors = rng.normal(size=(300, 5)) @ rng.normal(size=(5, 60))
-    X = {"independent": rng.normal(size=(300, 60)), "low rank": factors, "few": factors[:, :20]}
-    y = np.arange(300) % 2
+    factors = rng.normal(size=(400, 5)) @ rng.normal(size=(5, 60))
+    X = {"independent": rng.normal(size=(400, 60)), "low rank": factors, "few": factors[:, :20]}
+    X, y = ModalityDict(X), np.arange(400) % 2
 
-    def kinds(**options):
-        clf = quick(max_epochs=1, hidden_dim=32, **options).fit(X, y)
+    def kinds(rows=slice(None), **options):
+        clf = quick(max_epochs=1, hidden_dim=32, **options).fit(X[rows], y[rows])
         return [type(encoder).__name__ for encoder in clf.net_.module_.encoders]
 
     assert kinds() == ["LinearMLPEncoder", "MLPEncoder", "MLPEncoder"]
@@ -254,6 +254,7 @@ def test_a_table_that_spreads_over_more_than_hidden_dim_gets_a_linear_path(rng):
     ]  # fmt: skip
     assert kinds(encoders="mlp") == ["MLPEncoder"] * 3
     assert kinds(n_layers=1) == ["MLPEncoder"] * 3  # linear already
+    assert kinds(slice(300)) == ["MLPEncoder"] * 3  # under two training rows per column
 
 
 def test_torch_dropout_of_a_given_module_follows_the_seed(tables):

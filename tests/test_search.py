@@ -106,9 +106,9 @@ def test_every_kind_of_encoder_stacks(kinds):
 
 def test_folds_whose_rows_choose_other_encoders_are_stacked_apart():
     rng = np.random.default_rng(0)
-    wide = rng.normal(size=(90, 40))
-    wide[:30] = wide[:30, :1]  # without the first fold, the columns share little
-    X, y = ModalityDict({"wide": wide, "b": rng.normal(size=(90, 3))}), np.arange(90) % 2
+    wide = rng.normal(size=(240, 40))
+    wide[:80] = wide[:80, :1]  # without the first fold, the columns share little
+    X, y = ModalityDict({"wide": wide, "b": rng.normal(size=(240, 3))}), np.arange(240) % 2
     settings = FAST | {"hidden_dim": 16}
     search = OMIBClassifierCV(betas=BETAS[:2], cv=KFold(3), **settings)
     fits = [OMIBClassifier(**settings).fit(X[rows], y[rows]) for rows, _ in KFold(3).split(y)]
