@@ -129,11 +129,20 @@ class OMIBNetwork(nn.Module):
         -------
         tuple of n_modalities Tensors of shape (batch, n_outputs)
         """
+        return self.branch_alone(self.encode(inputs))
+
+    def branch_alone(self, z):
+        """Branches of [z_m, e_m], e_m ~ N(0, I_k): what z_m tells before there is a xi.
+
+        Returns
+        -------
+        tuple of n_modalities Tensors of shape (batch, n_outputs)
+        """
         outputs = []
-        for z, branch in zip(self.encode(inputs), self.branches, strict=True):
-            like = z.new_empty(*z.shape[:-1], self.latent_dim)
+        for z_m, branch in zip(z, self.branches, strict=True):
+            like = z_m.new_empty(*z_m.shape[:-1], self.latent_dim)
             noise = standard_normal_like(like, self.generator)
-            outputs.append(branch(torch.cat([z, noise], -1)))
+            outputs.append(branch(torch.cat([z_m, noise], -1)))
         return tuple(outputs)
 
     def fuse(self, z):

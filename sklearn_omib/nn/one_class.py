@@ -18,7 +18,6 @@ from torch.nn import functional as F
 from .encoders import SparseBatch
 from .model import OMIBNetwork
 from .objective import OMIBObjective
-from .random import standard_normal_like
 
 MIN_CENTRE = 0.1  # of the embedding's spread: a coordinate of the centre nearer to 0 is moved
 EPS = 1e-6  # keeps the inverse distance of a known anomaly finite
@@ -77,11 +76,7 @@ class OneClassNetwork(OMIBNetwork):
         Branches embed [z_m, e_m], e_m ~ N(0, I_k), as in Alg. 1.
         """
         z = self.encode(inputs)
-        own = []
-        for z_m, branch in zip(z, self.branches, strict=True):
-            like = z_m.new_empty(len(z_m), self.latent_dim)
-            noise = standard_normal_like(like, self.generator)
-            own.append(branch(torch.cat([z_m, noise], -1)))
+        own = self.branch_alone(z)
         return self._errors(inputs, self.head(self.fuse(z)[2].xi), own)
 
     def _errors(self, inputs, fused, own):
@@ -100,8 +95,7 @@ class OneClassNetwork(OMIBNetwork):
         -------
         Tensor of shape (batch, n_modalities + 1, n_outputs)
         """
-        output = super().forward(inputs)
-        return torch.stack([*output.branches, output.prediction], -2)
+        return _side_by_side(super().forward(inputs))
 
     @torch.no_grad()
     def set_centre(self, embeddings, weight):
@@ -122,8 +116,7 @@ class OneClassNetwork(OMIBNetwork):
 
     def forward(self, inputs):
         output = super().forward(inputs)
-        embeddings = torch.stack([*output.branches, output.prediction], -2)
-        *branches, fused = (embeddings - self.centre).unbind(-2)
+        *branches, fused = (_side_by_side(output) - self.centre).unbind(-2)
         errors = self._errors(inputs, output.prediction, output.branches)
         changed = {"prediction": fused, "branches": tuple(branches), "errors": errors}
         return OneClassOutput(**{**output._asdict(), **changed})
@@ -140,9 +133,13 @@ class OneClassNetwork(OMIBNetwork):
         errors : Tensor of shape (batch, 2, n_modalities)
         """
         output = self.forward(inputs)
-        deviations = torch.stack([*output.branches, output.prediction], -2)
-        distance = deviations.square().sum(-1)
+        distance = _side_by_side(output).square().sum(-1)
         return output.prediction, output.xi, None, distance, output.errors
+
+
+def _side_by_side(output):
+    """What the branches say and, last, the fused: (batch, n_modalities + 1, n_outputs)."""
+    return torch.stack([*output.branches, output.prediction], -2)
 
 
 class _Decoder(nn.Linear):

@@ -116,9 +116,8 @@ class Each(nn.Module):
 _LEADING_DIMENSIONS = (
     nn.Sequential, nn.ModuleList, nn.Identity, nn.GELU, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU,
     nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Softplus, Dropout, MLPEncoder, LinearMLPEncoder,
-    VariationalBottleneck,
-    ConcatFusion, CrossAttentionFusion, OMIBNetwork, OMIBObjective, CategoricalTask, BernoulliTask,
-    GaussianTask,
+    VariationalBottleneck, ConcatFusion, CrossAttentionFusion, OMIBNetwork, OMIBObjective,
+    CategoricalTask, BernoulliTask, GaussianTask,
 )  # fmt: skip
 _STACKED = {nn.Linear: StackedLinear, nn.LayerNorm: StackedLayerNorm}
 
