@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABCMeta, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass
+from functools import reduce
 from itertools import pairwise
 from math import prod
 from numbers import Integral, Real
+from operator import or_
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,7 +25,7 @@ from sklearn.model_selection import (
 from sklearn.utils import check_consistent_length, column_or_1d, get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from ._compat import HasMethods, Interval, StrOptions, _check_sample_weight, _fit_context
+from ._compat import Interval, StrOptions, _check_sample_weight, _fit_context
 from ._distributed import common_random_state, current_group, together
 from ._optimizer import FlatAdamW
 from ._scaling import BlockScaler
@@ -31,29 +34,69 @@ from ._training import (
     PRECISIONS,
     PREDICT_BATCH,
     EarlyStopping,
-    OMIBNet,
     ProgressBar,
     TensorData,
+    TwoPhaseNet,
     batch_edges,
     cpu_threads,
     resolve_device,
 )
 from ._validation import validate_modalities
-from .information import estimate_beta_bounds
 from .information._capacity import effective_dimension
-from .nn import OMIBNetwork, OMIBObjective, seeded_initialisation
+from .nn import FusionNetwork, Objective, seeded_initialisation
 from .nn.encoders import ENCODERS, default_encoder
-from .nn.fusion import FUSIONS
+
+if TYPE_CHECKING:
+    from typing_extensions import dataclass_transform
+else:
+
+    def dataclass_transform(**options):
+        return lambda cls: cls
+
 
 ROWS_PER_COLUMN = 2  # from which on a linear path finds more than it overfits (benchmarks/wide.py)
-PREDICTION, XI, LOG_VARIANCE = range(3)  # what OMIBNetwork.predict returns
+PREDICTION, XI, LOG_VARIANCE = range(3)  # what a network's predict returns
 MIN_SAMPLES_TO_SPLIT = 10  # below it no rows are held out
 
 
-class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta):
-    """Template of the OMIB estimators; children supply target, task and prediction."""
+@dataclass_transform(kw_only_default=True, eq_default=False)
+@dataclass(eq=False, repr=False)
+class BaseMultimodal(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta
+):
+    """Template of all estimators: a method and a task, each a child, make an estimator together.
 
-    _parameter_constraints: dict = {
+    Parameters are the annotated attributes of a class and of its parents, the constructor is made
+    of them. A method supplies network, objective and parameters of its own, a task the coding of
+    the target, its loss, predictions, and defaults of the parameters that all share.
+    """
+
+    modalities: dict | None = None
+    _: KW_ONLY
+    encoders: Any = "auto"
+    hidden_dim: int = 128
+    latent_dim: int = 32
+    n_layers: int = 2
+    dropout: float = 0.1
+    input_dropout: float = 0.0
+    head_layers: int = 2
+    max_epochs: int = 100
+    batch_size: int = 128
+    learning_rate: float = 5e-4
+    weight_decay: float = 1.0
+    early_stopping: bool = True
+    validation_fraction: float = 0.15
+    n_iter_no_change: int = 15
+    tol: float = 1e-4
+    standardize: bool = True
+    device: Any = "auto"
+    precision: str = "float32"
+    n_threads: int = 1
+    warm_start: bool = False
+    random_state: Any = None
+    verbose: int = 0
+
+    _parameter_constraints: ClassVar[dict] = {
         "modalities": [dict, None],
         "encoders": [str, dict, torch.nn.Module, callable],
         "hidden_dim": [Interval(Integral, 1, None, closed="left")],
@@ -62,14 +105,6 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "input_dropout": [Interval(Real, 0, 1, closed="left")],
         "head_layers": [Interval(Integral, 1, None, closed="left")],
-        "fusion": [StrOptions(set(FUSIONS))],
-        "n_heads": [Interval(Integral, 1, None, closed="left")],
-        "beta": [StrOptions({"auto", "upper", "lower"}), Interval(Real, 0, None, closed="left")],
-        "beta_scale": [Interval(Real, 0, None, closed="left")],
-        "entropy_estimator": [StrOptions({"gaussian", "mine"}), HasMethods("estimate")],
-        "weighting": [StrOptions({"reference", "symmetric", "fixed"})],
-        "trb_weight": [Interval(Real, 0, None, closed="left")],
-        "warmup_epochs": [Interval(Integral, 0, None, closed="left")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
@@ -87,85 +122,39 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         "verbose": ["verbose"],
     }
 
-    _watchers: tuple = ()  # (name, callback) of those who look on while this one is trained
-    _auto_fraction: float  # of M_u: what beta="auto" means, chosen in benchmarks/defaults.py
-    _network = OMIBNetwork
-    _objective = OMIBObjective
+    warmup_epochs = 0  # of a method and task without a warm-up
+    _watchers: ClassVar[tuple] = ()  # (name, callback) of those who look on during training
     # what the weights of a network depend on: a warm start cannot change it
-    _structure_names: tuple[str, ...] = (
-        "modalities", "encoders", "hidden_dim", "latent_dim", "n_layers", "head_layers", "fusion",
-        "n_heads", "standardize",
+    _structure_names: ClassVar[Iterable[str]] = (
+        "modalities", "encoders", "hidden_dim", "latent_dim", "n_layers", "head_layers",
+        "standardize",
     )  # fmt: skip
 
-    @abstractmethod
-    def __init__(
-        self,
-        modalities,
-        *,
-        encoders,
-        hidden_dim,
-        latent_dim,
-        n_layers,
-        dropout,
-        input_dropout,
-        head_layers,
-        fusion,
-        n_heads,
-        beta,
-        beta_scale,
-        entropy_estimator,
-        weighting,
-        trb_weight,
-        warmup_epochs,
-        max_epochs,
-        batch_size,
-        learning_rate,
-        weight_decay,
-        early_stopping,
-        validation_fraction,
-        n_iter_no_change,
-        tol,
-        standardize,
-        device,
-        precision,
-        n_threads,
-        warm_start,
-        random_state,
-        verbose,
-    ):
-        self.modalities = modalities
-        self.encoders = encoders
-        self.hidden_dim = hidden_dim
-        self.latent_dim = latent_dim
-        self.n_layers = n_layers
-        self.dropout = dropout
-        self.input_dropout = input_dropout
-        self.head_layers = head_layers
-        self.fusion = fusion
-        self.n_heads = n_heads
-        self.beta = beta
-        self.beta_scale = beta_scale
-        self.entropy_estimator = entropy_estimator
-        self.weighting = weighting
-        self.trb_weight = trb_weight
-        self.warmup_epochs = warmup_epochs
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.standardize = standardize
-        self.device = device
-        self.precision = precision
-        self.n_threads = n_threads
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.verbose = verbose
+    def __init_subclass__(cls, **kwargs):
+        dataclass(eq=False, repr=False, kw_only=True)(cls)
+        # what method and task say, together
+        for name, kind in (("_parameter_constraints", dict), ("_structure_names", dict.fromkeys)):
+            parts = [kind(vars(base).get(name, ())) for base in reversed(cls.__mro__)]
+            setattr(cls, name, reduce(or_, parts))
+        super().__init_subclass__(**kwargs)
 
-    # -- what a child supplies ------------------------------------------------------------
+    # -- what a method supplies -----------------------------------------------------------
+    def _make_network(self, **shared):
+        """Return the network; ``shared`` are the arguments that all networks take."""
+        return FusionNetwork(**shared)
+
+    def _make_objective(self, task):
+        """Return the objective (a :class:`~sklearn_omib.nn.Objective`) around a task's loss."""
+        return Objective(task, **self._objective_settings())
+
+    def _objective_settings(self):
+        """Attributes of the objective that may change from one warm start to the next."""
+        return {}
+
+    def _learn_method(self, sample, rng):
+        """What the method learns from (a sample of) the training data before training."""
+
+    # -- what a task supplies -------------------------------------------------------------
     @abstractmethod
     def _encode_target(self, y, reset):
         """Check y and return it as the network reads it; learn its coding when ``reset``."""
@@ -341,40 +330,25 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             if sparse.issparse(block) and encoders[name] == "sparse"
         )  # fmt: skip
         self._scaler = BlockScaler(self.standardize).fit(self._as_trained(X))
-        self.beta_bounds_ = estimate_beta_bounds(
-            sample,
-            weighting=self.weighting,
-            estimator=self.entropy_estimator,
-            random_state=rng.randint(2**31 - 1),
-        )
-        self._set_beta()
-        if self.fusion == "cross_attention" and self.latent_dim % self.n_heads:
-            raise ValueError(
-                f"n_heads must divide latent_dim, got n_heads={self.n_heads} and "
-                f"latent_dim={self.latent_dim}."
-            )
+        self._learn_method(sample, rng)
         task, n_outputs = self._make_task()
-        self.net_ = OMIBNet(
-            self._network,
-            module__sample_shapes=self.modalities_,
-            module__encoders=encoders,
-            module__sparse=self._sparse,
-            module__n_outputs=n_outputs,
-            module__hidden_dim=self.hidden_dim,
-            module__latent_dim=self.latent_dim,
-            module__n_layers=self.n_layers,
-            module__n_heads=self.n_heads,
-            module__dropout=self.dropout,
-            module__fusion=self.fusion,
-            module__input_dropout=self.input_dropout,
-            module__head_layers=self.head_layers,
-            module__variance_head=hasattr(task, "variance_loss"),
-            criterion=self._objective,
-            criterion__task=task,
-            criterion__n_modalities=len(self.modalities_),
-            criterion__beta=self.beta_,
-            criterion__weighting=self.weighting,
-            criterion__trb_weight=self.trb_weight,
+        with seeded_initialisation(rng.randint(2**31 - 1)):
+            network = self._make_network(
+                sample_shapes=self.modalities_,
+                encoders=encoders,
+                sparse=self._sparse,
+                n_outputs=n_outputs,
+                hidden_dim=self.hidden_dim,
+                latent_dim=self.latent_dim,
+                n_layers=self.n_layers,
+                dropout=self.dropout,
+                input_dropout=self.input_dropout,
+                head_layers=self.head_layers,
+                variance_head=hasattr(task, "variance_loss"),
+            )
+        self.net_ = TwoPhaseNet(
+            network,
+            criterion=self._make_objective(task),
             optimizer=FlatAdamW,
             optimizer__weight_decay=self.weight_decay,
             lr=self.learning_rate,
@@ -382,9 +356,7 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
             device=device,
             train_split=None,
             verbose=0,
-        )
-        with seeded_initialisation(rng.randint(2**31 - 1)):
-            self.net_.initialize()
+        ).initialize()
         self._n_features_out = self.latent_dim
         self._structure = {name: getattr(self, name) for name in self._structure_names}
 
@@ -401,15 +373,12 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
                 f"warm_start goes on with the fitted network, but {changed} changed since. Set "
                 "warm_start=False to begin anew."
             )
-        self._set_beta()
         self.net_.set_params(
             lr=self.learning_rate,
             batch_size=self.batch_size,
             optimizer__weight_decay=self.weight_decay,
         )
-        objective = self.net_.criterion_
-        objective.beta, objective.trb_weight = self.beta_, self.trb_weight
-        objective.weighting = self.weighting
+        self.net_.criterion_.configure(**self._objective_settings())
 
     def _resolve_encoders(self, X):
         """The encoder of each modality: as named, or the default of its shape."""
@@ -448,23 +417,6 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         spread = rich and wide and effective_dimension(block) > self.hidden_dim
         return "linear_mlp" if spread else name
 
-    def _set_beta(self):
-        named = {
-            "auto": self._auto_fraction * self.beta_bounds_.upper,
-            "upper": self.beta_bounds_.upper,
-            "lower": self.beta_bounds_.lower,
-        }
-        beta = named[self.beta] if isinstance(self.beta, str) else self.beta
-        self.beta_ = float(beta * self.beta_scale)
-        if self.beta_ > 1 / self.beta_bounds_.total_weight:
-            warnings.warn(
-                f"beta={self.beta_:.3g} per nat is above 1/{self.beta_bounds_.total_weight}, where "
-                "keeping a nat costs more than it can gain: the representation may lose the "
-                "target. Bounds are in beta_bounds_.",
-                UserWarning,
-                stacklevel=3,
-            )
-
     def _train(self, data, seed, warmup_epochs, max_epochs):
         net, before, group = self.net_, len(self.net_.history), current_group()
         callbacks = list(self._watchers)
@@ -502,9 +454,6 @@ class BaseOMIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator,
         net = self.net_
         self.history_ = net.history_frame()
         self.n_iter_ = sum(row["phase"] == "main" for row in net.history[before:])
-        self.modality_weights_ = dict(
-            zip(self.modalities_, net.criterion_.weights.tolist(), strict=True)
-        )
 
     # -- from input to network output -----------------------------------------------------
     def _as_trained(self, X):

@@ -175,14 +175,14 @@ class _Stack:
             seconds = (time.perf_counter() - started) / n_networks
             stopped = self._record(phase, means, seconds)
             if phase == "main" and "valid" in means:
-                stopped |= self._settled(np.array(means["valid"])[:, 1])
+                stopped |= self._settled(np.array(means["valid"]["task_loss"]))
             self._leave(np.flatnonzero(stopped))
             if not self.estimators:
                 return
         self._leave(np.arange(len(self.estimators)))
 
     def _pass(self, phase, part):
-        """Mean terms of each network over the training rows (part 0) or those held out (1)."""
+        """Mean terms over the training rows (part 0) or those held out (1), network by network."""
         training = part == 0
         self.module.train(training)
         size = self.batch_size if training else PREDICT_BATCH
@@ -200,7 +200,8 @@ class _Stack:
                 terms.append(step.flat())
                 sizes.append(batch[2].shape[1])
         share = torch.tensor(sizes, device=self.device) / sum(sizes)
-        return (share[:, None, None] * torch.stack(terms)).sum(0).tolist()
+        means = (share[:, None, None] * torch.stack(terms)).sum(0).T.tolist()
+        return dict(zip(step.columns(self.module.names), means, strict=True))
 
     def _side_by_side(self, batches):
         """One batch per family to one per network."""
@@ -236,7 +237,7 @@ class _Stack:
             net.history.record("dur", seconds)
             try:
                 for prefix, values in means.items():
-                    net.record(prefix, values[k], weights[k])
+                    net.record(prefix, {name: each[k] for name, each in values.items()}, weights[k])
             except ValueError as error:
                 diverged[k] = True
                 self.failed.append((estimator, str(error)))

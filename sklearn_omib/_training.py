@@ -204,7 +204,9 @@ def sampling(bottlenecks, generator):
 
 # -- the net --------------------------------------------------------------------------------------
 def _in_float32(output):
-    """A tuple of tensors and such tuples, converted."""
+    """Tensors in tuples and dicts, converted."""
+    if isinstance(output, dict):
+        return {name: _in_float32(part) for name, part in output.items()}
     if isinstance(output, tuple):
         parts = map(_in_float32, output)
         return output._make(parts) if hasattr(output, "_make") else tuple(parts)
@@ -216,9 +218,9 @@ def objective_terms(module, objective, phase, batch, precision="float32"):
 
     Parameters
     ----------
-    module : OMIBNetwork
+    module : FusionNetwork
         Its averages move on if it is in training.
-    objective : OMIBObjective
+    objective : Objective
     phase : {"warm-up", "main"}
     batch : (inputs, y, weight)
     precision : {"float32", "bfloat16"}
@@ -238,7 +240,7 @@ def objective_terms(module, objective, phase, batch, precision="float32"):
         return objective.warm_up(output, y, weight)
     terms = objective(output, y, weight)
     if module.training:
-        objective.update(output, y, weight, terms.divergence)
+        objective.update(output, y, weight, terms)
     return terms
 
 
@@ -246,7 +248,7 @@ class StopTraining(Exception):
     """Raised by a callback to end a phase; skorch's own signal is the user's Ctrl-C."""
 
 
-class OMIBNet(NeuralNet):
+class TwoPhaseNet(NeuralNet):
     """A skorch net that trains in two phases and logs every term of the objective.
 
     ``fit_loop`` takes a pair of :class:`TensorData`, the second of which may be None.
@@ -307,7 +309,10 @@ class OMIBNet(NeuralNet):
 
     def _average(self, gradient):
         """Make the gradient and the objective's moving averages those of all processes' rows."""
-        averages = [a for name, a in self.criterion_.named_buffers() if name != "weights"]
+        averages = [
+            average for name, average in self.criterion_.named_buffers()
+            if name.rpartition(".")[2] != "weights"
+        ]  # fmt: skip
         self.group.average([gradient, *averages])  # type: ignore[union-attr]
 
     def validation_step(self, batch, **fit_params):
@@ -329,7 +334,8 @@ class OMIBNet(NeuralNet):
             self.criterion_.reweight()
         terms, sizes = [], []
         for batch in iterator:
-            terms.append(step_fn(batch, **fit_params).flat())
+            step = step_fn(batch, **fit_params)
+            terms.append(step.flat())
             sizes.append(len(batch[2]) if group is None else group.n_rows)
         share = torch.tensor(sizes, device=terms[0].device) / len(iterator.data)
         means = share @ torch.stack(terms)
@@ -337,7 +343,10 @@ class OMIBNet(NeuralNet):
             means = group.sum(means)
             if training:
                 group.broadcast(self.module_.buffers())  # of a user's batch normalisation
-        self.record(prefix, means.tolist(), self.criterion_.weights.tolist())
+        weights = self.criterion_.weights
+        names = step.columns(self.module_.names)
+        by_name = dict(zip(names, means.tolist(), strict=True))
+        self.record(prefix, by_name, None if weights is None else weights.tolist())
 
     def _main_epochs(self):
         return sum(row["phase"] == "main" for row in self.history[:-1])
@@ -348,23 +357,18 @@ class OMIBNet(NeuralNet):
         Parameters
         ----------
         prefix : {"train", "valid"}
-        means : list of float
-            As :meth:`~sklearn_omib.nn.ObjectiveTerms.flat` orders them.
-        weights : list of n_modalities floats
+        means : dict of str to float
+            As :meth:`~sklearn_omib.nn.ObjectiveTerms.columns` names them.
+        weights : list of n_modalities floats, or None
         """
-        names = self.module_.names
-        columns = [f"{prefix}_loss", f"{prefix}_task_loss", f"{prefix}_variance_loss"]
-        for term in self.criterion_.by_modality:
-            columns += [f"{prefix}_{term}_{name}" for name in names]
-        for column, value in zip(columns, means, strict=True):
-            if column != f"{prefix}_variance_loss" or self.module_.variance_head is not None:
-                self.history.record(column, value)
+        for column, value in means.items():
+            self.history.record(f"{prefix}_{column}", value)
         if prefix == "train":
             self.history.record("phase", self.phase)
-            for name, weight in zip(names, weights, strict=True):
+            for name, weight in zip(self.module_.names, weights or (), strict=weights is not None):
                 self.history.record(f"weight_{name}", weight)
-        if not np.isfinite(means[0]):
-            self._raise_diverged(f"the loss is {means[0]}")
+        if not np.isfinite(means["loss"]):
+            self._raise_diverged(f"the loss is {means['loss']}")
 
     def _raise_diverged(self, what):
         raise ValueError(

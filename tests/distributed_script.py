@@ -19,7 +19,7 @@ from sklearn.model_selection import GridSearchCV, KFold
 import sklearn_omib.nn.bottleneck
 import sklearn_omib.nn.model
 from sklearn_omib import ModalityDict, OMIBClassifier, OMIBRegressor, _distributed, fit_alone
-from sklearn_omib._training import OMIBNet
+from sklearn_omib._training import TwoPhaseNet
 
 RANK = int(os.environ.get("RANK", 0))
 QUIET = {"dropout": 0.0, "input_dropout": 0.0, "random_state": 0}
@@ -76,16 +76,16 @@ def exact_fits(batch_size):
     X, score = data()
     fit = {**QUIET, "batch_size": batch_size, "max_epochs": 8, "warmup_epochs": 3}
     clf = OMIBClassifier(**fit).fit(X, score > 0)
-    seen, step = [], OMIBNet.train_step
+    seen, step = [], TwoPhaseNet.train_step
 
     def recording(net, batch):
         n_rows = len(batch[1]) if net.group is None else net.group.n_rows
         seen.append((len(net.history), batch[1][:n_rows].ravel().tolist()))
         return step(net, batch)
 
-    OMIBNet.train_step = recording
+    TwoPhaseNet.train_step = recording
     reg = OMIBRegressor(**fit).fit(X, score)
-    OMIBNet.train_step = step
+    TwoPhaseNet.train_step = step
     return {"clf": state(clf), "reg": state(reg), "seen": seen, "proba": clf.predict_proba(X)}
 
 
@@ -106,7 +106,7 @@ def noisy():
     X, score = data()
     weight = np.random.default_rng(1).uniform(0.5, 2, len(score))
     found = {"seeds": [], "errors": []}
-    seed = OMIBNet.seed
+    seed = TwoPhaseNet.seed
 
     def recording(net, value):
         seed(net, value)
@@ -115,7 +115,7 @@ def noisy():
         )
         return net
 
-    OMIBNet.seed = recording
+    TwoPhaseNet.seed = recording
     clf = OMIBClassifier(
         encoders={"a": Normalised}, max_epochs=40, n_iter_no_change=3, batch_size=16, verbose=1
     )
@@ -127,7 +127,7 @@ def noisy():
     found["partial"] = state(reg.partial_fit(X, score))
     tiny = OMIBClassifier(batch_size=1, max_epochs=2, early_stopping=False, random_state=0)
     found["tiny"] = state(tiny.fit(X[:3], [0, 1, 0]))
-    OMIBNet.seed = seed
+    TwoPhaseNet.seed = seed
     return found
 
 
@@ -159,16 +159,16 @@ def failures():
     found["parameters"] = message(lambda: OMIBClassifier(batch_size=32 + RANK).fit(X, y))
     found["order"] = message(lambda: clf.fit(X, y[::-1] if RANK else y))
     found["diverged"] = message(lambda: OMIBClassifier(learning_rate=1e38).fit(X, y))
-    step = OMIBNet.train_step
+    step = TwoPhaseNet.train_step
 
     def failing(net, batch):
         if RANK == 1 and net.phase == "main":
             raise MemoryError("no memory left")
         return step(net, batch)
 
-    OMIBNet.train_step = failing
+    TwoPhaseNet.train_step = failing
     found["training"] = message(lambda: clf.fit(X, y))
-    OMIBNet.train_step = step
+    TwoPhaseNet.train_step = step
     found["afterwards"] = state(clf.fit(X, y))
     return found
 
@@ -176,14 +176,14 @@ def failures():
 def killed(victim):
     """One process is killed in the third epoch of the main phase."""
     X, score = data()
-    epoch = OMIBNet.run_single_epoch
+    epoch = TwoPhaseNet.run_single_epoch
 
     def deadly(net, *args, **kwargs):
         if int(victim) == RANK and len(net.history) == 5:
             os.kill(os.getpid(), signal.SIGKILL)
         epoch(net, *args, **kwargs)
 
-    OMIBNet.run_single_epoch = deadly
+    TwoPhaseNet.run_single_epoch = deadly
     clf = OMIBClassifier(max_epochs=1000, warmup_epochs=2, early_stopping=False)
     found = {"first": message(lambda: clf.fit(X, score > 0))}
     found["second"] = message(lambda: clf.fit(X, score > 0))

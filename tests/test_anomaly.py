@@ -160,7 +160,7 @@ def test_warm_start_keeps_the_centre_and_takes_new_settings(rng):
     centre = detector.net_.module_.centre.clone()
     detector.set_params(nu=0.2).fit(X)
     assert torch.equal(detector.net_.module_.centre, centre)
-    assert detector.net_.criterion_.task.nu == 0.2
+    assert detector.net_.criterion_.objective.task.nu == 0.2
     with pytest.raises(ValueError, match="embedding_dim"):
         detector.set_params(embedding_dim=4).fit(X)
 
@@ -190,7 +190,8 @@ def test_transform_names_its_columns(fitted, rng):
 # -- parts ----------------------------------------------------------------------------------------
 def test_no_bias_on_the_path_to_the_embedding(fitted):
     module = fitted.net_.module_
-    for part in (module.head, module.branches, module.fusion.project):
+    network = module.network
+    for part in (network.head, network.branches, network.fusion.project):
         assert not [name for name, _ in part.named_parameters() if name.endswith("bias")]
     assert (module.centre != 0).all()
 
@@ -241,7 +242,7 @@ def test_divergence_is_half_the_squared_displacement():
 
 
 def test_weights_come_from_the_displacements(fitted):
-    objective = fitted.net_.criterion_
+    objective = fitted.net_.criterion_.objective
     objective.reweight()
     expected = dynamic_weights(objective.divergence, "reference")
     torch.testing.assert_close(objective.weights, expected)

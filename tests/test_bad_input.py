@@ -96,7 +96,7 @@ def test_targets(estimator, y, message):
         ({"beta": -1.0}, "'beta' parameter"),
         ({"beta": "best"}, "'beta' parameter.*'auto'"),
         ({"weighting": "equal"}, "'weighting' parameter.*'reference'"),
-        ({"fusion": "sum"}, "'fusion' parameter.*'concat'"),
+        ({"fusion": "average"}, "'fusion' parameter.*'concat'"),
         ({"entropy_estimator": "knn"}, "'entropy_estimator' parameter"),
         ({"encoders": "cnn"}, "encoders='cnn' is unknown"),
         ({"encoders": {"text": "mlp"}}, r"unknown modalities \['text'\]"),

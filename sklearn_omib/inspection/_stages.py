@@ -3,7 +3,6 @@
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from .._base import BaseOMIB
 from .._modalities import (
     ModalityDict,
     check_modalities,
@@ -11,6 +10,7 @@ from .._modalities import (
     holds_modalities,
     take_rows,
 )
+from .._omib import BaseOMIB
 from .._search import BaseOMIBCV
 from .._training import cpu_threads
 from .._validation import validate_modalities

@@ -3,7 +3,7 @@
 Tensors in, tensors or named tuples out: no device choice, no printing, no training loop.
 """
 
-from .bottleneck import Code, VariationalBottleneck, gaussian_kl
+from .bottleneck import Code, Projection, VariationalBottleneck, gaussian_kl
 from .encoders import (
     Conv1dEncoder,
     Conv2dEncoder,
@@ -15,16 +15,24 @@ from .encoders import (
     SparseLinear,
     build_encoder,
 )
-from .fusion import ConcatFusion, CrossAttentionFusion, Fused
+from .fusion import (
+    ConcatFusion,
+    CrossAttentionFusion,
+    FiLMFusion,
+    Fused,
+    GatedFusion,
+    LowRankFusion,
+    MeanFusion,
+    SumFusion,
+)
 from .layers import mlp
-from .model import OMIBNetwork, OMIBOutput
-from .objective import ObjectiveTerms, OMIBObjective, dynamic_weights
+from .model import FusionNetwork, NetworkOutput, OMIBNetwork
+from .objective import Objective, ObjectiveTerms, OMIBObjective, dynamic_weights
 from .one_class import (
     OneClassNetwork,
     OneClassObjective,
     OneClassOutput,
     OneClassTask,
-    OneClassTerms,
 )
 from .random import Dropout, GeneratorStack, seeded_initialisation, set_generator
 from .stacking import stack, unstack
@@ -39,24 +47,31 @@ __all__ = [
     "Conv2dEncoder",
     "CrossAttentionFusion",
     "Dropout",
+    "FiLMFusion",
     "Fused",
+    "FusionNetwork",
     "GRUEncoder",
+    "GatedFusion",
     "GaussianTask",
     "GeneratorStack",
     "LinearMLPEncoder",
+    "LowRankFusion",
     "MLPEncoder",
+    "MeanFusion",
+    "NetworkOutput",
     "OMIBNetwork",
     "OMIBObjective",
-    "OMIBOutput",
+    "Objective",
     "ObjectiveTerms",
     "OneClassNetwork",
     "OneClassObjective",
     "OneClassOutput",
     "OneClassTask",
-    "OneClassTerms",
+    "Projection",
     "SparseBatch",
     "SparseEncoder",
     "SparseLinear",
+    "SumFusion",
     "VariationalBottleneck",
     "build_encoder",
     "dynamic_weights",

@@ -12,18 +12,20 @@ MIN_SIGMA = 1e-6  # keeps ln sigma finite
 
 
 class Code(NamedTuple):
-    """The Gaussian code of one batch.
+    """The code of one batch.
 
     Attributes
     ----------
-    mu, sigma : Tensor of shape (batch, latent_dim)
-        Mean and standard deviation.
+    mu : Tensor of shape (batch, latent_dim)
+        Its mean.
+    sigma : Tensor of shape (batch, latent_dim) or None
+        Its standard deviation; None where the code is not drawn.
     zeta : Tensor of shape (batch, latent_dim)
         A draw while training, the mean otherwise.
     """
 
     mu: torch.Tensor
-    sigma: torch.Tensor
+    sigma: torch.Tensor | None
     zeta: torch.Tensor
 
 
@@ -53,6 +55,23 @@ class VariationalBottleneck(nn.Module):
         if not self.training:
             return Code(mu, sigma, mu)
         return Code(mu, sigma, mu + sigma * standard_normal_like(mu, self.generator))
+
+
+class Projection(nn.Module):
+    """zeta = W z + b: a code without noise, the limit sigma = 0 of :class:`VariationalBottleneck`.
+
+    Parameters
+    ----------
+    input_dim, latent_dim : int
+    """
+
+    def __init__(self, input_dim, latent_dim):
+        super().__init__()
+        self.heads = nn.Linear(input_dim, latent_dim)
+
+    def forward(self, z):
+        zeta = self.heads(z)
+        return Code(zeta, None, zeta)
 
 
 def gaussian_kl(mu, sigma):

@@ -1,4 +1,4 @@
-"""Fusion CAN: zeta_1, ..., zeta_M -> xi."""
+"""Fusion: zeta_1, ..., zeta_M -> xi; cross-attention (CAN) is the paper's."""
 
 from typing import NamedTuple
 
@@ -15,14 +15,17 @@ class Fused(NamedTuple):
     ----------
     xi : Tensor of shape (batch, latent_dim)
     tokens : Tensor of shape (batch, n_modalities, latent_dim)
-        What was flattened and projected to xi.
+        What xi was made of.
     attention : Tensor of shape (batch, n_heads, n_modalities, n_modalities) or None
         Each row sums to 1.
+    penalties : dict of str to Tensor
+        What the fusion adds to an objective: of each sample, (batch,), or of the batch, ().
     """
 
     xi: torch.Tensor
     tokens: torch.Tensor
-    attention: torch.Tensor | None
+    attention: torch.Tensor | None = None
+    penalties: dict = {}
 
 
 class CrossAttentionFusion(nn.Module):
@@ -83,7 +86,8 @@ class CrossAttentionFusion(nn.Module):
 class ConcatFusion(nn.Module):
     """xi = W [zeta_1 .. zeta_M]: the ablation without cross-attention (table 6).
 
-    Parameters as :class:`CrossAttentionFusion`; ``n_heads`` and ``dropout`` have no part in it.
+    Parameters as :class:`CrossAttentionFusion`; ``n_heads`` and ``dropout`` have no part in it,
+    nor in the fusions below.
     """
 
     def __init__(self, n_modalities, latent_dim, n_heads=None, dropout=None):
@@ -91,7 +95,120 @@ class ConcatFusion(nn.Module):
         self.project = nn.Linear(n_modalities * latent_dim, latent_dim)
 
     def forward(self, zeta):
-        return Fused(self.project(zeta.flatten(-2)), zeta, None)
+        return Fused(self.project(zeta.flatten(-2)), zeta)
 
 
-FUSIONS = {"cross_attention": CrossAttentionFusion, "concat": ConcatFusion}
+class SumFusion(nn.Module):
+    """xi = sum_m zeta_m."""
+
+    def __init__(self, n_modalities, latent_dim, n_heads=None, dropout=None):
+        super().__init__()
+
+    def forward(self, zeta):
+        return Fused(zeta.sum(-2), zeta)
+
+
+class MeanFusion(SumFusion):
+    """xi = 1/M sum_m zeta_m."""
+
+    def forward(self, zeta):
+        return Fused(zeta.mean(-2), zeta)
+
+
+class GatedFusion(nn.Module):
+    """xi = W sum_m sigmoid(G_m [zeta_j, j != m]) * V_m zeta_m; with one modality, W V zeta.
+
+    After Kiela et al., "Efficient Large-Scale Multi-Modal Classification", AAAI 2018, where one of
+    two modalities gates the other; here each is gated by all others.
+    """
+
+    def __init__(self, n_modalities, latent_dim, n_heads=None, dropout=None):
+        super().__init__()
+        others = (n_modalities - 1) * latent_dim
+        self.gates = nn.ModuleList(
+            nn.Linear(others, latent_dim) for _ in range(n_modalities) if others
+        )
+        self.values = nn.ModuleList(nn.Linear(latent_dim, latent_dim) for _ in range(n_modalities))
+        self.project = nn.Linear(latent_dim, latent_dim)
+
+    def forward(self, zeta):
+        parts = zeta.unbind(-2)
+        tokens = [value(part) for value, part in zip(self.values, parts, strict=True)]
+        for m, gate in enumerate(self.gates):
+            others = torch.cat([*parts[:m], *parts[m + 1 :]], -1)
+            tokens[m] = gate(others).sigmoid() * tokens[m]
+        return Fused(self.project(sum(tokens)), torch.stack(tokens, -2))
+
+
+class FiLMFusion(nn.Module):
+    """xi = W ((1 + gamma) * zeta_1 + delta), (gamma, delta) = G [zeta_2 .. zeta_M].
+
+    Feature-wise linear modulation of the first modality by the others (Perez et al., "FiLM:
+    Visual Reasoning with a General Conditioning Layer", AAAI 2018).
+    """
+
+    def __init__(self, n_modalities, latent_dim, n_heads=None, dropout=None):
+        super().__init__()
+        others = (n_modalities - 1) * latent_dim
+        self.modulate = nn.Linear(others, 2 * latent_dim) if others else None
+        self.project = nn.Linear(latent_dim, latent_dim)
+
+    def forward(self, zeta):
+        modulated = zeta.select(-2, 0)
+        if self.modulate is not None:
+            gamma, delta = self.modulate(zeta[..., 1:, :].flatten(-2)).chunk(2, -1)
+            modulated = (1 + gamma) * modulated + delta
+        return Fused(self.project(modulated), zeta)
+
+
+class LowRankFusion(nn.Module):
+    """xi = sum_r W_r prod_m (F_mr [zeta_m, 1]): the outer product of all codes, of low rank.
+
+    Liu et al., "Efficient Low-rank Multimodal Fusion with Modality-Specific Factors", ACL 2018.
+    The maps of the appended 1 begin at 1, so that the product begins near 1 + sum_m F_m zeta_m and
+    not near 0, where nothing would be learned from many modalities.
+    """
+
+    RANK = 4
+
+    def __init__(self, n_modalities, latent_dim, n_heads=None, dropout=None):
+        super().__init__()
+        width = self.RANK * latent_dim
+        factors = [nn.Linear(latent_dim, width) for _ in range(n_modalities)]
+        for factor in factors:
+            nn.init.ones_(factor.bias)
+        self.factors = nn.ModuleList(factors)
+        self.project = nn.Linear(width, latent_dim)
+
+    def forward(self, zeta):
+        product = torch.ones_like(zeta[..., :1, :1]).squeeze(-1)
+        for factor, part in zip(self.factors, zeta.unbind(-2), strict=True):
+            product = product * factor(part)
+        return Fused(self.project(product), zeta)
+
+
+FUSIONS = {
+    "cross_attention": CrossAttentionFusion,
+    "concat": ConcatFusion,
+    "sum": SumFusion,
+    "mean": MeanFusion,
+    "gated": GatedFusion,
+    "film": FiLMFusion,
+    "low_rank": LowRankFusion,
+}
+
+
+def make_fusion(fusion, n_modalities, latent_dim, n_heads, dropout):
+    """A fusion of :data:`FUSIONS` by name, or of a class that takes the same arguments.
+
+    Raises
+    ------
+    ValueError
+        If the heads of an attention do not divide ``latent_dim``.
+    """
+    kind = FUSIONS[fusion] if isinstance(fusion, str) else fusion
+    if issubclass(kind, CrossAttentionFusion) and latent_dim % n_heads:
+        raise ValueError(
+            f"n_heads must divide latent_dim, got n_heads={n_heads} and latent_dim={latent_dim}."
+        )
+    return kind(n_modalities, latent_dim, n_heads, dropout)

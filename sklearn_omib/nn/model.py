@@ -1,47 +1,56 @@
-"""The OMIB network: encoders, task-relevance branches, bottlenecks, fusion and head."""
+"""Networks of several modalities: encoders, codes, fusion, head and branches; that of OMIB."""
 
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from .bottleneck import VariationalBottleneck
+from .bottleneck import Code, Projection, VariationalBottleneck
 from .encoders import build_encoder
-from .fusion import FUSIONS
+from .fusion import make_fusion
 from .layers import mlp
 from .random import standard_normal_like
 
 MAX_LOG_VARIANCE = 3.0  # a sample's standard deviation is within a factor e^1.5 of the average
+CODES = {"gaussian": VariationalBottleneck, "plain": Projection}
 
 
-class OMIBOutput(NamedTuple):
-    """What the network computes for one batch.
+class NetworkOutput(NamedTuple):
+    """What a network computes for one batch.
 
     Attributes
     ----------
     prediction : Tensor of shape (batch, n_outputs)
         yhat, from xi.
-    branches : tuple of n_modalities Tensors of shape (batch, n_outputs)
-        yhat_m, from [z_m, xi].
-    mu, sigma : Tensor of shape (batch, n_modalities, latent_dim)
-        The codes of the modalities.
+    branches : tuple of Tensors of shape (batch, n_outputs)
+        yhat_m, from what the branch of a modality reads; empty where there are none.
+    mu : Tensor of shape (batch, n_modalities, latent_dim)
+        The codes of the modalities, their means where they are drawn.
+    sigma : Tensor of shape (batch, n_modalities, latent_dim) or None
+        Their standard deviations.
     xi : Tensor of shape (batch, latent_dim)
     log_variance : Tensor of shape (batch, n_outputs) or None
         Of the prediction, where the network has a variance head.
     attention : Tensor of shape (batch, n_heads, n_modalities, n_modalities) or None
+    joint : Code or None
+        That of the fusion, where the network has a joint bottleneck.
+    penalties : dict of str to Tensor
+        Of each sample, (batch,), or of the batch, ().
     """
 
     prediction: torch.Tensor
     branches: tuple
     mu: torch.Tensor
-    sigma: torch.Tensor
+    sigma: torch.Tensor | None
     xi: torch.Tensor
     log_variance: torch.Tensor | None
     attention: torch.Tensor | None
+    joint: Code | None
+    penalties: dict
 
 
-class OMIBNetwork(nn.Module):
-    """v_m -> z_m -> zeta_m -> xi -> yhat, with a branch [z_m, xi] -> yhat_m per modality (fig. 2).
+class FusionNetwork(nn.Module):
+    """v_m -> z_m -> zeta_m -> xi -> yhat: the parts that OMIB and the methods before it share.
 
     Parameters
     ----------
@@ -52,9 +61,20 @@ class OMIBNetwork(nn.Module):
     sparse : frozenset of str
         Names of the modalities that come as :class:`~sklearn_omib.nn.SparseBatch`.
     n_outputs : int
-    hidden_dim, latent_dim, n_layers, n_heads : int
+    hidden_dim, latent_dim, n_layers : int
     dropout : float
-    fusion : {"cross_attention", "concat"}
+    n_heads : int, default=4
+    fusion : str or callable, default="concat"
+        A name of :data:`~sklearn_omib.nn.fusion.FUSIONS` or a class like those.
+    code : {"gaussian", "plain"}, default="gaussian"
+        How z_m becomes zeta_m.
+    joint : {"gaussian"} or None, default=None
+        A second bottleneck, behind the fusion.
+    branches : {"encoding", "code", "encoding and xi"} or None, default=None
+        What a prediction from each modality reads: z_m, zeta_m, [z_m, xi]; None for no such.
+    pairing : callable or None, default=None
+        Called with (n_modalities, latent_dim), returns a module from the codes zeta,
+        (batch, n_modalities, latent_dim), to a dict of penalties.
     input_dropout : float, default=0.0
     head_layers : int, default=2
         Linear maps in each branch and in the head.
@@ -74,9 +94,13 @@ class OMIBNetwork(nn.Module):
         hidden_dim,
         latent_dim,
         n_layers,
-        n_heads,
         dropout,
-        fusion,
+        n_heads=4,
+        fusion="concat",
+        code="gaussian",
+        joint=None,
+        branches=None,
+        pairing=None,
         input_dropout=0.0,
         head_layers=2,
         variance_head=False,
@@ -84,6 +108,7 @@ class OMIBNetwork(nn.Module):
         super().__init__()
         self.latent_dim = latent_dim
         self.names = tuple(sample_shapes)
+        self.branch_input = branches
         # lists, not ModuleDicts: a modality may bear a name no module may ("a.b", "type")
         self.encoders, self.branches, self.bottlenecks = (nn.ModuleList() for _ in range(3))
         for name, shape in sample_shapes.items():
@@ -98,13 +123,15 @@ class OMIBNetwork(nn.Module):
                 input_dropout=input_dropout,
             )
             self.encoders.append(encoder)
-            self.branches.append(
-                mlp(width + latent_dim, hidden_dim, n_outputs, head_layers, dropout)
-            )
-            self.bottlenecks.append(VariationalBottleneck(width, latent_dim))
-        self.fusion = FUSIONS[fusion](len(self.names), latent_dim, n_heads, dropout)
+            if branches is not None:
+                read = {"encoding": width, "code": latent_dim}.get(branches, width + latent_dim)
+                self.branches.append(mlp(read, hidden_dim, n_outputs, head_layers, dropout))
+            self.bottlenecks.append(CODES[code](width, latent_dim))
+        self.fusion = make_fusion(fusion, len(self.names), latent_dim, n_heads, dropout)
+        self.joint = None if joint is None else CODES[joint](latent_dim, latent_dim)
         self.head = mlp(latent_dim, hidden_dim, n_outputs, head_layers, dropout)
         self.variance_head = nn.Linear(latent_dim, n_outputs) if variance_head else None
+        self.pairing = None if pairing is None else pairing(len(self.names), latent_dim)
         self.generator = None
 
     def encode(self, inputs):
@@ -122,34 +149,26 @@ class OMIBNetwork(nn.Module):
             encoder(inputs[name]) for name, encoder in zip(self.names, self.encoders, strict=True)
         ]
 
-    def warm_up(self, inputs):
-        """Branch predictions from [z_m, e_m], e_m ~ N(0, I_k) in place of xi (Alg. 1).
+    def compress(self, z):
+        """Codes of all modalities side by side (eq. 6).
 
         Returns
         -------
-        tuple of n_modalities Tensors of shape (batch, n_outputs)
+        Code
+            Of tensors of shape (batch, n_modalities, latent_dim).
         """
-        return self.branch_alone(self.encode(inputs))
-
-    def branch_alone(self, z):
-        """Branches of [z_m, e_m], e_m ~ N(0, I_k): what z_m tells before there is a xi.
-
-        Returns
-        -------
-        tuple of n_modalities Tensors of shape (batch, n_outputs)
-        """
-        outputs = []
-        for z_m, branch in zip(z, self.branches, strict=True):
-            like = z_m.new_empty(*z_m.shape[:-1], self.latent_dim)
-            noise = standard_normal_like(like, self.generator)
-            outputs.append(branch(torch.cat([z_m, noise], -1)))
-        return tuple(outputs)
+        codes = [bottleneck(z_m) for z_m, bottleneck in zip(z, self.bottlenecks, strict=True)]
+        mu, sigma, zeta = zip(*codes, strict=True)
+        noisy = sigma[0] is not None
+        stacked = torch.stack(mu, -2), torch.stack(sigma, -2) if noisy else None
+        return Code(*stacked, torch.stack(zeta, -2) if noisy else stacked[0])
 
     def fuse(self, z):
-        """Codes of all modalities and their fusion (eq. 6 and 7)."""
-        codes = [bottleneck(z_m) for z_m, bottleneck in zip(z, self.bottlenecks, strict=True)]
-        mu, sigma, zeta = (torch.stack(parts, -2) for parts in zip(*codes, strict=True))
-        return mu, sigma, self.fusion(zeta)
+        """Codes, their fusion (eq. 7), the joint code or None, and xi."""
+        codes = self.compress(z)
+        fused = self.fusion(codes.zeta)
+        joint = None if self.joint is None else self.joint(fused.xi)
+        return codes, fused, joint, fused.xi if joint is None else joint.zeta
 
     def predict(self, inputs):
         """xi and yhat alone, without the branches, as the paper predicts.
@@ -160,8 +179,8 @@ class OMIBNetwork(nn.Module):
         xi : Tensor of shape (batch, latent_dim)
         log_variance : Tensor of shape (batch, n_outputs) or None
         """
-        _, _, fused = self.fuse(self.encode(inputs))
-        return self.head(fused.xi), fused.xi, self._log_variance(fused.xi)
+        xi = self.fuse(self.encode(inputs))[-1]
+        return self.head(xi), xi, self._log_variance(xi)
 
     def _log_variance(self, xi):
         if self.variance_head is None:
@@ -170,18 +189,82 @@ class OMIBNetwork(nn.Module):
         return MAX_LOG_VARIANCE * torch.tanh(self.variance_head(xi) / MAX_LOG_VARIANCE)
 
     def forward(self, inputs):
-        z = self.encode(inputs)
-        mu, sigma, fused = self.fuse(z)
-        branches = tuple(
-            branch(torch.cat([z_m, fused.xi], -1))
-            for z_m, branch in zip(z, self.branches, strict=True)
-        )
-        return OMIBOutput(
-            self.head(fused.xi),
+        return self.respond(self.encode(inputs))
+
+    def without_xi(self, inputs):
+        """As forward, while there is no xi yet that a branch could read."""
+        return self.forward(inputs)
+
+    def respond(self, z, branches=None):
+        """The output for given z_m; ``branches`` are predictions made before."""
+        codes, fused, joint, xi = self.fuse(z)
+        penalties = dict(fused.penalties)
+        if self.pairing is not None:
+            penalties |= self.pairing(codes.zeta)
+        if branches is None:
+            branches = self.branch_out(z, codes.zeta, xi)
+        return NetworkOutput(
+            self.head(xi),
             branches,
-            mu,
-            sigma,
-            fused.xi,
-            self._log_variance(fused.xi),
+            codes.mu,
+            codes.sigma,
+            xi,
+            self._log_variance(xi),
             fused.attention,
+            joint,
+            penalties,
         )
+
+    def branch_out(self, z, zeta, xi):
+        """Predictions of the branches.
+
+        Returns
+        -------
+        tuple of Tensors of shape (batch, n_outputs)
+        """
+        if self.branch_input is None:
+            return ()
+        if self.branch_input == "code":
+            z = zeta.unbind(-2)
+        if self.branch_input == "encoding and xi":
+            z = [torch.cat([z_m, xi], -1) for z_m in z]
+        return tuple(branch(part) for branch, part in zip(self.branches, z, strict=True))
+
+    def last_maps(self):
+        """The maps from the codes to the predictions, whose biases alone could make a constant."""
+        maps = [self.branches, self.joint, self.head, getattr(self.fusion, "project", None)]
+        return [part for part in maps if part is not None]
+
+
+class OMIBNetwork(FusionNetwork):
+    """v_m -> z_m -> zeta_m -> xi -> yhat, with a branch [z_m, xi] -> yhat_m per modality (fig. 2).
+
+    Parameters
+    ----------
+    **options
+        Of :class:`FusionNetwork`, without ``code``, ``joint``, ``branches`` and ``pairing``.
+    """
+
+    def __init__(self, *args, fusion="cross_attention", **options):
+        super().__init__(*args, fusion=fusion, branches="encoding and xi", **options)
+
+    def warm_up(self, inputs):
+        """Branch predictions from [z_m, e_m], e_m ~ N(0, I_k) in place of xi (Alg. 1).
+
+        Returns
+        -------
+        tuple of n_modalities Tensors of shape (batch, n_outputs)
+        """
+        return self._branch_alone(self.encode(inputs))
+
+    def without_xi(self, inputs):
+        z = self.encode(inputs)
+        return self.respond(z, self._branch_alone(z))
+
+    def _branch_alone(self, z):
+        outputs = []
+        for z_m, branch in zip(z, self.branches, strict=True):
+            like = z_m.new_empty(*z_m.shape[:-1], self.latent_dim)
+            noise = standard_normal_like(like, self.generator)
+            outputs.append(branch(torch.cat([z_m, noise], -1)))
+        return tuple(outputs)

@@ -1,7 +1,5 @@
 """The objective of each phase and the dynamic weights (eq. 4, 10, 11 and 67; Alg. 1 and 2)."""
 
-from typing import NamedTuple
-
 import torch
 from torch import nn
 
@@ -11,38 +9,32 @@ DIVERGENCE_EPS = 1e-6  # nats: two modalities below it are equal
 WEIGHT_RANGE = (0.01, 1.99)
 
 
-class ObjectiveTerms(NamedTuple):
-    """Batch means of the parts of the objective, in nats.
+class ObjectiveTerms(dict):
+    """Batch means of the parts of an objective by name, "loss" first: what is minimised.
 
-    Stacked networks put their own dimension before the shapes given here.
-
-    Attributes
-    ----------
-    loss : Tensor of shape ()
-        What is minimised: task + variance + beta * sum_m w_m kl_m + trb_weight * sum_m branch_m.
-    task : Tensor of shape ()
-        Task loss of the fused prediction; NaN in the warm-up, which has none.
-    variance : Tensor of shape ()
-        What a predicted variance adds to the task loss; 0 without a variance head.
-    branch : Tensor of shape (n_modalities,)
-        Task loss of each branch, L_TRBm.
-    kl : Tensor of shape (n_modalities,)
-        KL of each code from N(0, I); NaN in the warm-up.
-    divergence : Tensor of shape (n_modalities,)
-        K_m: KL between branch and fused prediction; NaN in the warm-up.
+    In nats, each of shape () or, for parts of every modality, (n_modalities,). Stacked networks
+    put their own dimension before.
     """
 
-    loss: torch.Tensor
-    task: torch.Tensor
-    variance: torch.Tensor
-    branch: torch.Tensor
-    kl: torch.Tensor
-    divergence: torch.Tensor
+    @property
+    def loss(self):
+        return self["loss"]
 
     def flat(self):
-        """All terms end to end without gradient, of shape (3 + 3 n_modalities,)."""
-        loss, task, variance, *by_modality = self
-        return torch.cat([torch.stack([loss, task, variance], -1), *by_modality], -1).detach()
+        """All terms end to end without gradient."""
+        parts = [part.unsqueeze(-1) if self._is_single(part) else part for part in self.values()]
+        return torch.cat(parts, -1).detach()
+
+    def columns(self, names):
+        """What the places of :meth:`flat` stand for, given the names of the modalities."""
+        return [
+            column
+            for term, part in self.items()
+            for column in ([term] if self._is_single(part) else [f"{term}_{m}" for m in names])
+        ]
+
+    def _is_single(self, part):
+        return part.ndim == self.loss.ndim
 
 
 def dynamic_weights(divergence, weighting):
@@ -84,41 +76,34 @@ def dynamic_weights(divergence, weighting):
     return (2 * reference / (reference + squared)).clamp(*WEIGHT_RANGE)
 
 
-class OMIBObjective(nn.Module):
-    """L = L_OMF + trb_weight * sum_m L_TRBm, L_OMF = task + beta * sum_m w_m KL_m (eq. 10, Alg. 2).
+class Objective(nn.Module):
+    """task + variance + branch_weight * sum_m branch_m + sum_j weight_j penalty_j.
 
-    PAPER-DIFF: the K_m behind the weights are a moving average over batches; a single batch's
-    ratio is mostly noise. The weights never carry gradient, or the loss could fall by changing
-    the ratio of the K_m instead of the KL. They are set once per epoch, and kept within
-    [.01, 1.99], so that a head that fits its training labels (K to 0) does not throw them about.
+    Penalties are "kl", sum_m KL(N(mu_m, sigma_m^2) || N(0, I)) of the modalities' codes,
+    "joint_kl", that of the joint code, where the network has such codes, and what the network's
+    output gives as ``penalties``.
 
     Parameters
     ----------
     task : torch.nn.Module
         A task of :mod:`sklearn_omib.nn.tasks`.
-    n_modalities : int
-    beta : float or Tensor of shape (n_networks,)
-        Per nat of KL, summed over dimensions.
-    weighting : {"reference", "symmetric", "fixed"}
-    trb_weight : float, default=1.0
-    decay : float, default=0.99
-        Of the moving average of K_m.
+    penalty_weights : dict of str to float, default=None
+        Penalties it leaves out have weight 0.
+    branch_weight : float, default=1.0
+        Of the task losses of the branches.
     """
 
-    # names of the last terms in a history
-    by_modality: tuple[str, ...] = ("branch_loss", "kl", "divergence")
-    weights: torch.Tensor
-    divergence: torch.Tensor
-
-    def __init__(self, task, n_modalities, beta, weighting, trb_weight=1.0, decay=0.99):
+    def __init__(self, task, penalty_weights=None, branch_weight=1.0):
         super().__init__()
+        self.register_buffer("weights", None)  # of the modalities, where an objective has such
         self.task = task
-        self.beta = beta
-        self.weighting = weighting
-        self.trb_weight = trb_weight
-        self.decay = decay
-        self.register_buffer("weights", torch.ones(n_modalities))
-        self.register_buffer("divergence", torch.full((n_modalities,), torch.nan))
+        self.penalty_weights = penalty_weights or {}
+        self.branch_weight = branch_weight
+
+    def configure(self, **settings):
+        """Set attributes, as a warm start does."""
+        for name, value in settings.items():
+            setattr(self, name, value)
 
     def warm_up(self, branches, y, weight):
         """sum_m L_TRBm of the branches' predictions (Alg. 1).
@@ -133,39 +118,56 @@ class OMIBObjective(nn.Module):
         Returns
         -------
         ObjectiveTerms
+            loss, branch_loss.
         """
         branch = self._task_losses(torch.stack(branches, -3), y, weight)
-        undefined = torch.full_like(branch, torch.nan)
-        nothing = undefined[..., 0]
-        return ObjectiveTerms(branch.sum(-1), nothing, nothing, branch, undefined, undefined)
+        return ObjectiveTerms(loss=branch.sum(-1), branch_loss=branch)
 
     def forward(self, output, y, weight):
         """Objective of the main phase.
 
         Parameters
         ----------
-        output : OMIBOutput
+        output : NetworkOutput
         y : Tensor of shape (batch,) or (batch, n_outputs)
         weight : Tensor of shape (batch,)
 
         Returns
         -------
         ObjectiveTerms
+            loss, task_loss and, where the network has them, variance_loss (what a predicted
+            variance adds), branch_loss of each branch, and the penalties before their weights.
         """
         predictions = torch.stack([*output.branches, output.prediction], -3)
         losses = self._task_losses(predictions, y, weight)
-        branch, task = losses[..., :-1], losses[..., -1]
-        kl = (weight.unsqueeze(-1) * gaussian_kl(output.mu, output.sigma)).mean(-2)
-        variance = torch.zeros_like(task)
+        terms = ObjectiveTerms(loss=losses[..., -1], task_loss=losses[..., -1])
         if output.log_variance is not None:
             added = self.task.variance_loss(output.prediction, output.log_variance, y)
-            variance = (weight * added).mean(-1)
-        penalty = self.beta * (self.weights * kl).sum(-1)
-        loss = task + variance + penalty + self.trb_weight * branch.sum(-1)
-        with torch.no_grad():
-            apart = self.task.divergence(predictions[..., :-1, :, :], predictions[..., -1:, :, :])
-            divergence = (weight.unsqueeze(-2) * apart).mean(-1)
-        return ObjectiveTerms(loss, task, variance, branch, kl, divergence)
+            terms["variance_loss"] = (weight * added).mean(-1)
+            terms["loss"] = terms.loss + terms["variance_loss"]
+        self._add_penalties(terms, output, weight)
+        if output.branches:
+            self._add_branches(terms, losses[..., :-1])
+        return terms
+
+    def _add_penalties(self, terms, output, weight):
+        for name, penalty in self._penalties(output).items():
+            terms[name] = _mean(penalty, weight)
+            total = terms[name] if terms[name].ndim == terms.loss.ndim else terms[name].sum(-1)
+            terms["loss"] = terms.loss + self.penalty_weights.get(name, 0.0) * total
+
+    def _penalties(self, output):
+        """Penalties of each sample, (batch,) or (batch, n_modalities), or of a batch, ()."""
+        penalties = {}
+        if output.sigma is not None:
+            penalties["kl"] = gaussian_kl(output.mu, output.sigma)
+        if output.joint is not None:
+            penalties["joint_kl"] = gaussian_kl(output.joint.mu, output.joint.sigma)
+        return penalties | output.penalties
+
+    def _add_branches(self, terms, branch):
+        terms["branch_loss"] = branch
+        terms["loss"] = terms.loss + self.branch_weight * branch.sum(-1)
 
     def _task_losses(self, predictions, y, weight):
         """Mean loss of each of several predictions, (..., n_predictions, batch, n_outputs)."""
@@ -173,16 +175,86 @@ class OMIBObjective(nn.Module):
         return (weight.unsqueeze(-2) * self.task(predictions, y)).mean(-1)
 
     @torch.no_grad()
-    def update(self, output, y, weight, divergence):
+    def update(self, output, y, weight, terms):
+        """Move the averages (residual variance) after a training batch."""
+        if hasattr(self.task, "update"):
+            self.task.update(output.prediction, y, weight)
+
+    def reweight(self):
+        """Set what changes from one epoch to the next: nothing."""
+
+
+def _mean(penalty, weight):
+    """Weighted mean over the batch; a penalty of the batch as a whole stays as it is."""
+    if penalty.ndim < weight.ndim:
+        return penalty
+    if penalty.ndim == weight.ndim:
+        return (weight * penalty).mean(-1)
+    return (weight.unsqueeze(-1) * penalty).mean(-2)
+
+
+class OMIBObjective(Objective):
+    """L_OMF + branch_weight * sum_m L_TRBm, L_OMF = task + beta * sum_m w_m KL_m (eq. 10, Alg. 2).
+
+    PAPER-DIFF: the K_m behind the weights are a moving average over batches; a single batch's
+    ratio is mostly noise. The weights never carry gradient, or the loss could fall by changing
+    the ratio of the K_m instead of the KL. They are set once per epoch, and kept within
+    [.01, 1.99], so that a head that fits its training labels (K to 0) does not throw them about.
+
+    Parameters
+    ----------
+    task : torch.nn.Module
+        A task of :mod:`sklearn_omib.nn.tasks`.
+    n_modalities : int
+    beta : float or Tensor of shape (n_networks,)
+        Per nat of KL, summed over dimensions.
+    weighting : {"reference", "symmetric", "fixed"}
+    branch_weight : float, default=1.0
+    decay : float, default=0.99
+        Of the moving average of K_m.
+    """
+
+    weights: torch.Tensor
+    divergence: torch.Tensor
+
+    def __init__(self, task, n_modalities, beta, weighting, branch_weight=1.0, decay=0.99):
+        super().__init__(task, branch_weight=branch_weight)
+        self.beta = beta
+        self.weighting = weighting
+        self.decay = decay
+        self.register_buffer("weights", torch.ones(n_modalities))
+        self.register_buffer("divergence", torch.full((n_modalities,), torch.nan))
+
+    def forward(self, output, y, weight):
+        """Objective of the main phase, as :meth:`Objective.forward`.
+
+        Returns
+        -------
+        ObjectiveTerms
+            Also divergence: K_m, the KL between each branch and the fused prediction.
+        """
+        terms = super().forward(output, y, weight)
+        with torch.no_grad():
+            branches = torch.stack(output.branches, -3)
+            apart = self.task.divergence(branches, output.prediction.unsqueeze(-3))
+            terms["divergence"] = (weight.unsqueeze(-2) * apart).mean(-1)
+        return terms
+
+    def _add_penalties(self, terms, output, weight):
+        terms["kl"] = _mean(gaussian_kl(output.mu, output.sigma), weight)
+        terms["loss"] = terms.loss + self.beta * (self.weights * terms["kl"]).sum(-1)
+
+    @torch.no_grad()
+    def update(self, output, y, weight, terms):
         """Move the averages (K_m, residual variance) after a training batch.
 
         A K_m that is not finite leaves its average as it was.
         """
+        super().update(output, y, weight, terms)
+        divergence = terms["divergence"]
         started = self.divergence.isfinite()
         moved = torch.where(started, self.divergence.lerp(divergence, 1 - self.decay), divergence)
         self.divergence = torch.where(divergence.isfinite(), moved, self.divergence)
-        if hasattr(self.task, "update"):
-            self.task.update(output.prediction, y, weight)
 
     @torch.no_grad()
     def reweight(self):

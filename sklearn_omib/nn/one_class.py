@@ -15,9 +15,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .bottleneck import Code
 from .encoders import SparseBatch
-from .model import OMIBNetwork
-from .objective import OMIBObjective
+from .objective import ObjectiveTerms
 
 MIN_CENTRE = 0.1  # of the embedding's spread: a coordinate of the centre nearer to 0 is moved
 EPS = 1e-6  # keeps the inverse distance of a known anomaly finite
@@ -30,60 +30,71 @@ class OneClassOutput(NamedTuple):
     ----------
     prediction : Tensor of shape (batch, n_outputs)
         Deviation of the fused embedding from its centre, yhat - c.
-    branches : tuple of n_modalities Tensors of shape (batch, n_outputs)
+    branches : tuple of Tensors of shape (batch, n_outputs)
         Deviation of the branches' embeddings, yhat_m - c_m.
-    mu, sigma, xi, log_variance, attention
-        As in :class:`~sklearn_omib.nn.OMIBOutput`.
-    errors : Tensor of shape (batch, 2, n_modalities)
-        Mean squared error of each modality's reconstruction from the fused embedding and from
-        its branch.
+    mu, sigma, xi, log_variance, attention, joint, penalties
+        As in :class:`~sklearn_omib.nn.NetworkOutput`.
+    errors : Tensor of shape (batch, n_sources, n_modalities)
+        Mean squared error of each modality's reconstruction from the fused embedding and, where
+        the network has branches, from its own.
     """
 
     prediction: torch.Tensor
     branches: tuple
     mu: torch.Tensor
-    sigma: torch.Tensor
+    sigma: torch.Tensor | None
     xi: torch.Tensor
     log_variance: torch.Tensor | None
     attention: torch.Tensor | None
+    joint: Code | None
+    penalties: dict
     errors: torch.Tensor
 
 
-class OneClassNetwork(OMIBNetwork):
-    """An OMIB network whose predictions are embeddings, with a decoder for each modality.
+class OneClassNetwork(nn.Module):
+    """A network whose predictions are embeddings, with a decoder for each modality.
 
-    Branch m embeds [z_m, xi] as yhat_m, the head embeds xi as yhat, and a linear decoder for each
-    modality, shared by both, reconstructs v_m from either. Weights of decoders are scaled to a
-    root mean square of 1, so that they cannot magnify an embedding that shrinks. Parameters as
-    :class:`~sklearn_omib.nn.OMIBNetwork`.
+    The head embeds xi as yhat, branches (if any) embed what they read as yhat_m, and a linear
+    decoder for each modality, shared by both, reconstructs v_m from either. Weights of decoders
+    are scaled to a root mean square of 1, so that they cannot magnify an embedding that shrinks.
+
+    Parameters
+    ----------
+    network : FusionNetwork
+        Loses the biases of its last maps.
+    sample_shapes : dict of str to tuple of int
+    n_outputs : int
+        Width of the embeddings.
     """
 
     centre: torch.Tensor
 
-    def __init__(self, sample_shapes, encoders, sparse, n_outputs, **options):
-        super().__init__(sample_shapes, encoders, sparse, n_outputs, **options)
-        for part in (self.branches, self.head, self.fusion.project):
+    def __init__(self, network, sample_shapes, n_outputs):
+        super().__init__()
+        self.network = network
+        self.names, self.variance_head = network.names, None
+        for part in network.last_maps():
             _drop_biases(part)
         self.decoders = nn.ModuleList(
             _Decoder(n_outputs, prod(shape)) for shape in sample_shapes.values()
         )
-        n_embeddings = len(self.names) + 1
+        n_embeddings = len(network.branches) + 1
         self.register_buffer("centre", torch.full((n_embeddings, n_outputs), torch.nan))
 
     def warm_up(self, inputs):
-        """Errors of reconstruction, (batch, 2, n_modalities): an autoencoder without distance.
+        """Errors of reconstruction, as in the output: an autoencoder without distance.
 
-        Branches embed [z_m, e_m], e_m ~ N(0, I_k), as in Alg. 1.
+        Branches embed [z_m, e_m], e_m ~ N(0, I_k), where they would read xi, as in Alg. 1.
         """
-        z = self.encode(inputs)
-        own = self.branch_alone(z)
-        return self._errors(inputs, self.head(self.fuse(z)[2].xi), own)
+        return self._errors(inputs, self.network.without_xi(inputs))
 
-    def _errors(self, inputs, fused, own):
+    def _errors(self, inputs, output):
         """Mean squared error of each modality, from the fused embedding and from its own."""
         errors = []
-        for name, decoder, embedding in zip(self.names, self.decoders, own, strict=True):
-            reconstructed = decoder(torch.stack([fused, embedding], 1))
+        for m, (name, decoder) in enumerate(zip(self.names, self.decoders, strict=True)):
+            reconstructed = decoder(
+                torch.stack([output.prediction, *output.branches[m : m + 1]], 1)
+            )
             v = _dense(inputs[name], decoder.out_features)
             errors.append((reconstructed - v).square().mean(-1))
         return torch.stack(errors, -1)
@@ -93,9 +104,9 @@ class OneClassNetwork(OMIBNetwork):
 
         Returns
         -------
-        Tensor of shape (batch, n_modalities + 1, n_outputs)
+        Tensor of shape (batch, n_branches + 1, n_outputs)
         """
-        return _side_by_side(super().forward(inputs))
+        return _side_by_side(self.network(inputs))
 
     @torch.no_grad()
     def set_centre(self, embeddings, weight):
@@ -105,7 +116,7 @@ class OneClassNetwork(OMIBNetwork):
 
         Parameters
         ----------
-        embeddings : Tensor of shape (n_samples, n_modalities + 1, n_outputs)
+        embeddings : Tensor of shape (n_samples, n_branches + 1, n_outputs)
         weight : Tensor of shape (n_samples,)
         """
         share = (weight / weight.sum()).view(-1, 1, 1)
@@ -115,9 +126,9 @@ class OneClassNetwork(OMIBNetwork):
         self.centre.copy_(side * torch.maximum(mean.abs(), MIN_CENTRE * spread))
 
     def forward(self, inputs):
-        output = super().forward(inputs)
+        output = self.network(inputs)
         *branches, fused = (_side_by_side(output) - self.centre).unbind(-2)
-        errors = self._errors(inputs, output.prediction, output.branches)
+        errors = self._errors(inputs, output)
         changed = {"prediction": fused, "branches": tuple(branches), "errors": errors}
         return OneClassOutput(**{**output._asdict(), **changed})
 
@@ -127,10 +138,10 @@ class OneClassNetwork(OMIBNetwork):
         Returns
         -------
         prediction, xi, log_variance
-            As :class:`~sklearn_omib.nn.OMIBNetwork` returns.
-        distance : Tensor of shape (batch, n_modalities + 1)
+            As :class:`~sklearn_omib.nn.FusionNetwork` returns.
+        distance : Tensor of shape (batch, n_branches + 1)
             Squared, from the centre; the fused one last.
-        errors : Tensor of shape (batch, 2, n_modalities)
+        errors : Tensor of shape (batch, n_sources, n_modalities)
         """
         output = self.forward(inputs)
         distance = _side_by_side(output).square().sum(-1)
@@ -138,7 +149,7 @@ class OneClassNetwork(OMIBNetwork):
 
 
 def _side_by_side(output):
-    """What the branches say and, last, the fused: (batch, n_modalities + 1, n_outputs)."""
+    """What the branches say and, last, the fused: (batch, n_branches + 1, n_outputs)."""
     return torch.stack([*output.branches, output.prediction], -2)
 
 
@@ -177,17 +188,14 @@ class OneClassTask(nn.Module):
 
     Parameters
     ----------
-    reconstruction : float
-        Weight of the reconstruction errors in the main phase.
     nu : float in (0, 1] or None
         Share of samples outside the soft boundary; None for none.
     eta : float
         Weight of known anomalies.
     """
 
-    def __init__(self, reconstruction=1.0, nu=None, eta=1.0):
+    def __init__(self, nu=None, eta=1.0):
         super().__init__()
-        self.reconstruction = reconstruction
         self.nu = nu
         self.eta = eta
 
@@ -221,55 +229,67 @@ class OneClassTask(nn.Module):
         return 0.5 * (branch - fused).square().sum(-1)
 
 
-class OneClassObjective(OMIBObjective):
-    """The objective of :class:`~sklearn_omib.nn.OMIBObjective` plus the reconstruction errors.
+class OneClassObjective(nn.Module):
+    """An objective plus the reconstruction errors, of which known anomalies have none.
 
-    Known anomalies are not reconstructed. Parameters as there, with a :class:`OneClassTask`.
+    Parameters
+    ----------
+    objective : Objective
+        With a :class:`OneClassTask`.
+    reconstruction : float
+        Weight of the errors in the main phase.
     """
 
-    by_modality = (*OMIBObjective.by_modality, "reconstruction")
+    def __init__(self, objective, reconstruction):
+        super().__init__()
+        self.objective = objective
+        self.reconstruction = reconstruction
+
+    @property
+    def weights(self):
+        return self.objective.weights
+
+    def configure(self, **settings):
+        """Set attributes of the objective, as a warm start does."""
+        self.objective.configure(**settings)
 
     def warm_up(self, errors, y, weight):
-        """Sum over modalities of the branches' reconstruction errors."""
-        fused, branch = _mean_errors(errors, y, weight)
-        undefined = torch.full_like(branch, torch.nan)
-        nothing = undefined[0]
-        return OneClassTerms(
-            branch.sum() + fused.mean(), nothing, nothing, branch, undefined, undefined, fused
-        )
+        """Mean error over modalities from the fused embedding, and the sum from the branches.
+
+        Returns
+        -------
+        ObjectiveTerms
+            loss, reconstruction of each modality and, where there are branches, branch_loss: the
+            error from each branch.
+        """
+        fused, *branch = _mean_errors(errors, y, weight)
+        terms = ObjectiveTerms(loss=_total(fused, branch), reconstruction=fused)
+        if branch:
+            terms["branch_loss"] = branch[0]
+        return terms
 
     def forward(self, output, y, weight):
-        terms = super().forward(output, y, weight)
-        fused, branch = _mean_errors(output.errors, y, weight)
-        error = fused.mean() + self.trb_weight * branch.sum()
-        loss = terms.loss + self.task.reconstruction * error
-        return OneClassTerms(**{**terms._asdict(), "loss": loss}, reconstruction=fused)
+        """As the objective; also reconstruction, the error of each modality."""
+        terms = self.objective(output, y, weight)
+        fused, *branch = _mean_errors(output.errors, y, weight)
+        error = _total(fused, branch, self.objective.branch_weight)
+        terms["loss"] = terms.loss + self.reconstruction * error
+        terms["reconstruction"] = fused
+        return terms
+
+    def update(self, output, y, weight, terms):
+        """Move the averages of the objective after a training batch."""
+        self.objective.update(output, y, weight, terms)
+
+    def reweight(self):
+        """Set the weights of the objective."""
+        self.objective.reweight()
 
 
 def _mean_errors(errors, y, weight):
-    """Weighted mean over the batch, without known anomalies."""
-    return ((weight * (y > 0)).view(-1, 1, 1) * errors).mean(0)
+    """Weighted mean over the batch, without known anomalies, source by source."""
+    return ((weight * (y > 0)).view(-1, 1, 1) * errors).mean(0).unbind()
 
 
-class OneClassTerms(NamedTuple):
-    """As :class:`~sklearn_omib.nn.ObjectiveTerms`, and what reconstruction adds.
-
-    Attributes
-    ----------
-    loss, task, variance, branch, kl, divergence
-        As there; in the warm-up, ``branch`` is the error of reconstruction from each branch.
-    reconstruction : Tensor of shape (n_modalities,)
-        Error of each modality's reconstruction from the fused embedding; NaN in the warm-up.
-    """
-
-    loss: torch.Tensor
-    task: torch.Tensor
-    variance: torch.Tensor
-    branch: torch.Tensor
-    kl: torch.Tensor
-    divergence: torch.Tensor
-    reconstruction: torch.Tensor
-
-    def flat(self):
-        """All terms end to end without gradient."""
-        return torch.cat([torch.stack(self[:3]), *self[3:]]).detach()
+def _total(fused, branch, branch_weight=1.0):
+    return fused.mean() + branch_weight * sum(own.sum() for own in branch)

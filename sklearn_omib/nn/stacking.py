@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from .bottleneck import VariationalBottleneck
 from .encoders import LinearMLPEncoder, MLPEncoder
-from .fusion import ConcatFusion, CrossAttentionFusion
+from .fusion import FUSIONS
 from .model import OMIBNetwork
 from .objective import OMIBObjective
 from .random import Dropout, GeneratorStack, set_generator
@@ -116,8 +116,8 @@ class Each(nn.Module):
 _LEADING_DIMENSIONS = (
     nn.Sequential, nn.ModuleList, nn.Identity, nn.GELU, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU,
     nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Softplus, Dropout, MLPEncoder, LinearMLPEncoder,
-    VariationalBottleneck, ConcatFusion, CrossAttentionFusion, OMIBNetwork, OMIBObjective,
-    CategoricalTask, BernoulliTask, GaussianTask,
+    VariationalBottleneck, *FUSIONS.values(), OMIBNetwork, OMIBObjective, CategoricalTask,
+    BernoulliTask, GaussianTask,
 )  # fmt: skip
 _STACKED = {nn.Linear: StackedLinear, nn.LayerNorm: StackedLayerNorm}
 
