@@ -1,0 +1,219 @@
+"""The page of the comparison, written from its rows alone."""
+
+import numpy as np
+from comparison import pictures
+from comparison.data import CLASSIFICATION, DATA, REGRESSION, TASKS
+from comparison.methods import OMIB, PAPER, SKLEARN
+from comparison.ranking import CONTESTS, OURS, critical_difference, prepared, ranks, scores
+from comparison.runs import DEFAULTS, TUNED
+from paper.common import difference, direction, half_width, listed, table
+from scipy.stats import friedmanchisquare
+
+SCORES = dict(zip(TASKS, ("Accuracy", "R2", "Area under the ROC curve"), strict=True))
+PAGE = """\
+One benchmark
+=============
+
+OMIB beside the methods the paper compares with, and beside what scikit-learn has, on the same
+splits. Written by ``make bench`` (``benchmarks/compare.py``), each sentence with a number from the
+measured rows, ``benchmarks/results/compare.csv``. ``make bench-quick`` runs a reduced form, and
+``python benchmarks/compare.py --data FOLDER`` compares the methods on data of your own.
+
+How it was done
+---------------
+
+* A seed is another split of the rows, 30 % for testing; of generated data, other rows; on mosi,
+  whose test part is fixed, only another network, so that its intervals do not cover other speakers.
+  Groups (videos, sections of tissue) are never split.
+* Every method is fitted with its defaults. "Tuned" is the best of some configurations, as many for
+  every method, the first of them its defaults and the rest drawn at random from its space, by
+  cross-validation within the training part with the same folds for all. Test parts choose nothing.
+  Detectors have no labels to be tuned by. OMIB-CV searches over beta alone, with as many values
+  and the same folds.
+* scikit-learn's models see the standardised columns of all modalities side by side. The kernel of
+  the SVM is the mean of one Gaussian kernel per modality; stacking has a random forest for each.
+* "±" is half the width of a 95 % interval: Student's t over seeds, widened where seeds share rows
+  (Nadeau & Bengio, 2003). Differences are paired by seed.
+* Seconds are those of one core, with other work on the machine.
+""".splitlines()
+LOSSES = {
+    CLASSIFICATION: "Log-loss",
+    REGRESSION: "Negative log-likelihood of the target in units of its standard deviation",
+}
+CAPTION = "Score of each method minus OMIB's. Hollow: with its defaults; filled: tuned."
+NOTE_ON_BEST = (
+    "The best is chosen by the test parts themselves, which favours it: among several methods that "
+    "are equally good, one is ahead by chance."
+)
+
+
+def write(rows, folder):
+    """Write page and pictures to a folder."""
+    rows = prepared(rows)
+    lines = [*PAGE, *_protocol(rows)]
+    lines += _heading("Ranks") + _ranks(rows, folder)
+    lines += _heading("Against the best of the others") + _against_best(rows)
+    for task, some in rows.groupby("task", sort=False):
+        lines += _heading(task.capitalize()) + _task(task, some)
+    if pictures.differences(rows, folder / "benchmark_differences.png"):
+        lines += _heading("Differences to OMIB with its defaults")
+        lines += [CAPTION, "", ".. image:: benchmark_differences.png", ""]
+    lines += _heading("Seconds") + _time_table(rows)
+    (folder / "benchmark.rst").write_text("\n".join(lines))
+
+
+def _task(task, rows):
+    lines = [f"{SCORES[task]}.", "", *score_table(rows, "score")]
+    known = rows.dropna(subset="loss")
+    if len(known):
+        lines += [f"{LOSSES[task]}, in nats, of the methods that give probabilities.", ""]
+        lines += score_table(known, "loss")
+    return lines
+
+
+def _heading(title):
+    return ["", title, "-" * len(title), ""]
+
+
+def _protocol(rows):
+    seeds = rows.groupby("data").seed.nunique()
+    span = str(seeds.min()) if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
+    machine = rows.iloc[-1]
+    sizes = [
+        [name, some.task.iloc[0], DATA[name].description if name in DATA else "",
+         f"{some.n_train.median():.0f} + {some.n_test.median():.0f}",
+         f"{some.n_modalities.iloc[0]}, {some.n_columns.iloc[0]}", seeds[name]]
+        for name, some in rows.groupby("data", sort=False)
+    ]  # fmt: skip
+    return [
+        f"* Configurations per tuned method: {rows.budget.max()}; seeds: {span}. Last run on "
+        f"{machine.device}, {machine.n_cores} cores, torch {machine.torch}.",
+        "",
+        *table(
+            ["data", "task", "what", "rows, training + test", "modalities, columns", "seeds"], sizes
+        ),
+    ]
+
+
+# -- ranks ----------------------------------------------------------------------------------------
+def _ranks(rows, folder):
+    tables = {contest: ranks(rows, contest) for contest in CONTESTS}
+    tables = {contest: some for contest, some in tables.items() if min(some.shape) > 1}
+    if not tables:
+        return ["Ranks need two methods and two data sets.", ""]
+    pictures.ranks(tables, folder / "benchmark_ranks.png")
+    lines = ["Mean ranks over data sets, 1 is best. Bars join what Nemenyi's test does not tell "
+             "apart.", "", ".. image:: benchmark_ranks.png", ""]  # fmt: skip
+    return lines + [_rank_sentence(contest, some) for contest, some in tables.items()]
+
+
+def _rank_sentence(contest, table_of_ranks):
+    n_data, n_entrants = table_of_ranks.shape
+    mean = table_of_ranks.mean().sort_values()
+    reach = critical_difference(n_entrants, n_data)
+    better, worse = (listed(mean.index[far]) for far in (mean < mean[OURS] - reach,
+                                                         mean > mean[OURS] + reach))  # fmt: skip
+    text = (
+        f"* {contest.title} ({n_data} data sets, {n_entrants} methods): OMIB has mean rank "
+        f"{mean[OURS]:.1f}, the best is {mean.index[0]} with {mean.iloc[0]:.1f}. Critical "
+        f"difference {reach:.1f}; by it better than OMIB: {better}; worse: {worse}."
+    )
+    if n_entrants < 3:
+        return text
+    p = friedmanchisquare(*table_of_ranks.to_numpy().T).pvalue
+    return f"{text} Friedman's test that all are equal: p = {p:.2g}."
+
+
+# -- differences ----------------------------------------------------------------------------------
+def best_of(rows, data, family):
+    """The best entrant of a family on a data set, and its scores beside OMIB's by seed."""
+    here = rows[rows.data == data]
+    beside = scores(here[(here.family == family) | (here.family == OMIB)])
+    names = [name for name in here[here.family == family].entrant.unique() if name in beside]
+    if OURS not in beside or not names:
+        return None
+    shared = beside.dropna(subset=[OURS])
+    complete = shared[names].dropna(axis=1)  # an entrant without all seeds had other splits
+    if complete.empty:
+        return None
+    return complete.mean().idxmax(), shared
+
+
+def _against_best(rows):
+    overlap = rows.groupby("data").overlap.mean()
+    lines = [NOTE_ON_BEST, ""]
+    for family in (SKLEARN, PAPER):
+        verdicts, details = {}, []
+        for data in rows.data.unique():
+            found = best_of(rows, data, family)
+            if found:
+                best, beside = found
+                gain = beside[OURS] - beside[best]
+                verdicts.setdefault(direction(gain, overlap[data]), []).append(data)
+                details.append(_comparison(data, best, beside, overlap[data]))
+        if details:
+            summary = "; ".join(f"{way} on {listed(names)}" for way, names in verdicts.items())
+            lines += [f"OMIB with its defaults against the best of {family}: {summary}.", ""]
+            lines += [*details, ""]
+    return lines
+
+
+def _comparison(data, best, beside, overlap):
+    gain = difference(beside[OURS] - beside[best], overlap)
+    text = f"* {data}: OMIB {beside[OURS].mean():.3f}, {best} {beside[best].mean():.3f}; {gain}"
+    tuned = f"{OURS}, tuned"
+    if tuned in beside and beside[tuned].notna().all():
+        text += f"; OMIB tuned minus it {difference(beside[tuned] - beside[best], overlap)}"
+    return f"{text}."
+
+
+# -- tables ---------------------------------------------------------------------------------------
+def score_table(rows, measure):
+    """Lines of a table of all entrants by data set; the best mean of each is bold.
+
+    Mean ranks are over the data sets on which all entrants were run.
+    """
+    by_seed = scores(rows, measure)
+    sign = 1 if measure == "loss" else -1
+    mean = by_seed.groupby("data", sort=False).mean()
+    rank = (sign * mean).dropna().rank(axis=1).mean().sort_values()
+    overlap = rows.groupby("data").overlap.mean()
+    body = [
+        [name, "" if np.isnan(rank[name]) else f"{rank[name]:.1f}",
+         *(_cell(by_seed.loc[data, name].dropna(), overlap[data], sign, mean.loc[data])
+           for data in mean.index)]
+        for name in rank.index
+    ]  # fmt: skip
+    limits = rows.groupby("data").limit.mean()[mean.index]
+    if measure == "score" and limits.notna().any():
+        body.append(["best possible", "", *("" if np.isnan(v) else f"{v:.3f}" for v in limits)])
+    return table(["method", "mean rank", *mean.index], body)
+
+
+def _cell(values, overlap, sign, means):
+    if values.empty:
+        return ""
+    text, half = f"{values.mean():.3f}", half_width(values, overlap)
+    text = f"**{text}**" if sign * values.mean() <= (sign * means).min() + 1e-12 else text
+    return text if np.isnan(half) else f"{text} ± {half:.3f}"
+
+
+def _time_table(rows):
+    """Median seconds to fit with defaults, and to tune and refit."""
+    medians = rows.pivot_table(
+        index="method", columns=["data", "setting"], values="seconds", aggfunc="median", sort=False
+    )
+    names = rows.data.unique()
+    body = [
+        [method, *(_seconds([medians.at[method, (data, setting)] if (data, setting) in medians
+                             else np.nan for setting in (DEFAULTS, TUNED)]) for data in names)]
+        for method in medians.index
+    ]  # fmt: skip
+    words = "Medians: a fit with defaults / the search and the fit of what it found."
+    return [words, "", *table(["method", *names], body)]
+
+
+def _seconds(pair):
+    if np.isnan(pair).all():
+        return ""
+    return " / ".join("-" if np.isnan(value) else f"{value:.3g}" for value in pair)
