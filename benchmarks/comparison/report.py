@@ -87,7 +87,8 @@ def _protocol(rows):
     ]  # fmt: skip
     return [
         f"* Configurations per tuned method: {rows.budget.max()}; seeds: {span}. Last run on "
-        f"{machine.device}, {machine.n_cores} cores, torch {machine.torch}.",
+        f"{machine.device}, {machine.n_cores} cores, torch {machine.torch}; all fits together took "
+        f"{rows.seconds.sum() / 3600:.1f} hours of one core.",
         "",
         *table(
             ["data", "task", "what", "rows, training + test", "modalities, columns", "seeds"], sizes
