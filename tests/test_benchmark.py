@@ -60,7 +60,8 @@ def made_rows(gains, overlap=0.0):
         {"data": data, "method": method, "seed": seed, "budget": 1 if setting is None else 2,
          "task": "classification", "family": FAMILY[method], "n_train": 9, "n_test": 3,
          "n_modalities": 2, "n_columns": 4, "overlap": overlap, "limit": np.nan,
-         "setting": setting or "defaults", "score": 0.5 + (method == "OMIB") * gain,
+         "setting": setting or "defaults", "inner_score": 0.5,
+         "score": 0.5 + (method == "OMIB") * gain,
          "loss": np.nan, "seconds": 1.0, "device": "cpu", "n_cores": 2, "torch": "2"}
         for data, some in gains.items() for seed, gain in enumerate(some)
         for method, setting in (("OMIB", None), ("forest", "defaults"), ("forest", "tuned"))
@@ -147,14 +148,14 @@ def test_tuning_reads_nothing_of_the_test_part(bench):
 
 def test_a_budget_is_the_number_of_configurations(bench, rng, monkeypatch):
     fits = []
-    monkeypatch.setattr(bench.runs, "fit", lambda model, part, task: (
-        fits.append(model.get_params()["C"]), model.fit(part.X["a"], part.y))[1])  # fmt: skip
-    monkeypatch.setattr(bench.runs, "_rate", lambda model, part, task, folds: (
-        fits.append(model.C), -abs(model.C - 1))[1])  # fmt: skip
+    monkeypatch.setattr(bench.runs, "_rate", lambda model, *_: fits.append(model.C))
     train = split_data(bench, rng)["tiny"].split(0).train
     space = {"C": stats.loguniform(1e-3, 1e3)}
-    best = bench.runs.search(LogisticRegression(), space, 7, train, "classification", [], 0)
-    assert best == {} and len(fits) == 7 and fits[0] == LogisticRegression().C
+    configurations, ratings = bench.runs.search(
+        LogisticRegression(), space, 7, train, "classification", [], 0
+    )
+    assert len(configurations) == len(ratings) == len(fits) == 7
+    assert configurations[0] == {} and fits[0] == LogisticRegression().C
 
 
 def test_a_detector_sees_no_labels(bench):
@@ -208,6 +209,14 @@ def test_sentences_tell_where_omib_loses(bench, tmp_path):
     assert "the best of scikit-learn: higher on won; lower on lost; not told apart on even." in page
     assert "* lost: OMIB 0.390, forest 0.500; -0.110" in page
     assert "the best of the paper's methods" not in page
+
+
+def test_the_choice_is_made_by_inner_scores(bench):
+    rows = bench.ranking.prepared(made_rows({"a": [0.1, 0.2]}))
+    other = rows[rows.setting == "tuned"].assign(method="MLP", score=0.9)
+    other["inner_score"] = [0.6, 0.4]
+    both = pd.concat([rows, other], ignore_index=True)
+    assert bench.ranking.picked(both, "scikit-learn").tolist() == [0.9, 0.5]
 
 
 # -- runs -----------------------------------------------------------------------------------------

@@ -47,12 +47,19 @@ def prepared(rows):
     entrant = rows.method.where(
         ~also_defaults | (rows.setting == DEFAULTS), rows.method + ", tuned"
     )
-    return rows.assign(entrant=entrant)
+    return rows.assign(entrant=entrant).reset_index(drop=True)
 
 
 def scores(rows, measure="score"):
     """Table of data set and seed by entrant."""
     return rows.pivot_table(index=["data", "seed"], columns="entrant", values=measure, sort=False)
+
+
+def picked(rows, family):
+    """Scores by seed of one data set, each of what the training part's cross-validation prefers."""
+    some = rows[(rows.family == family) & (rows.setting == TUNED)].dropna(subset="inner_score")
+    chosen = some.groupby("seed").inner_score.idxmax()
+    return some.loc[chosen].set_index("seed").score
 
 
 def ranks(rows, contest):

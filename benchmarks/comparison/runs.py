@@ -66,30 +66,39 @@ def _rows(data, name, seed, budget, data_set, small):
     else:
         space = method.spaces.get(data_set.task)
         fits = _fits(model, split.train, data_set.task, budget, folds, space, seed)
-    for setting, fitted, configuration, seconds in fits:
-        yield {
-            **described, "setting": setting, **measures(fitted, split, data_set.task),
-            "seconds": seconds, "configuration": json.dumps(configuration, default=str),
-        }  # fmt: skip
+    for fitted, found in fits:
+        yield described | found | measures(fitted, split, data_set.task)
 
 
 def _fits(model, part, task, budget, folds, space, seed):
-    """Setting, fitted model, configuration and seconds: the defaults, then the best found."""
+    """Fitted models and how they came to be: with the defaults, then with the best found."""
     start = time.perf_counter()
     fitted = fit(clone(model), part, task)
-    yield DEFAULTS, fitted, {}, time.perf_counter() - start
-    if budget > 1:
-        start = time.perf_counter()
-        best = search(model, space, budget, part, task, folds, seed)
-        fitted = fit(clone(model).set_params(**best), part, task)
-        yield TUNED, fitted, best, time.perf_counter() - start
+    seconds = time.perf_counter() - start
+    if budget == 1:
+        yield fitted, _found(DEFAULTS, {}, np.nan, seconds)
+        return
+    start = time.perf_counter()
+    configurations, ratings = search(model, space, budget, part, task, folds, seed)
+    yield fitted, _found(DEFAULTS, configurations[0], ratings[0], seconds)
+    best = int(np.argmax(ratings))
+    fitted = fit(clone(model).set_params(**configurations[best]), part, task)
+    seconds = time.perf_counter() - start
+    yield fitted, _found(TUNED, configurations[best], ratings[best], seconds)
 
 
 def _by_itself(model, part, task, budget, folds):
     """The same of an estimator that searches over beta, given the same folds and budget."""
     start = time.perf_counter()
     fit(model.set_params(betas=budget, cv=folds), part, task)
-    yield TUNED, model, {"beta": model.beta_}, time.perf_counter() - start
+    seconds = time.perf_counter() - start
+    yield model, _found(TUNED, {"beta": model.beta_}, model.best_score_, seconds)
+
+
+def _found(setting, configuration, inner_score, seconds):
+    configuration = json.dumps(configuration, default=str)
+    return {"setting": setting, "configuration": configuration, "inner_score": inner_score,
+            "seconds": seconds}  # fmt: skip
 
 
 def fit(model, part, task):
@@ -109,13 +118,13 @@ def inner_splits(part, task, seed):
 
 
 def search(model, space, budget, part, task, folds, seed):
-    """The best of some configurations, of which the first is the defaults."""
+    """Configurations, of which the first is the defaults, and the inner score of each."""
     configurations = [{}, *ParameterSampler(space, budget - 1, random_state=seed)]
     scores = [
         _rate(clone(model).set_params(**configuration), part, task, folds)
         for configuration in configurations
     ]
-    return configurations[int(np.argmax(scores))]
+    return configurations, scores
 
 
 def _rate(model, part, task, folds):
