@@ -3,7 +3,7 @@
 import numpy as np
 from comparison import pictures
 from comparison.data import CLASSIFICATION, DATA, REGRESSION, TASKS
-from comparison.methods import PAPER, SKLEARN
+from comparison.methods import METHODS, PAPER, SKLEARN
 from comparison.ranking import CONTESTS, OURS, critical_difference, picked, prepared, ranks, scores
 from comparison.runs import DEFAULTS, TUNED
 from paper.common import difference, direction, half_width, listed, table
@@ -91,11 +91,21 @@ def _protocol(rows):
         f"* Configurations per tuned method: {rows.budget.max()}; seeds: {span}. Last run on "
         f"{machine.device}, {machine.n_cores} cores, torch {machine.torch}; all fits together took "
         f"{rows.seconds.sum() / 3600:.1f} hours of one core.",
+        *_not_run(rows),
         "",
         *table(
             ["data", "task", "what", "rows, training + test", "modalities, columns", "seeds"], sizes
         ),
     ]
+
+
+def _not_run(rows):
+    """What this page would have besides, were the run whole."""
+    absent = {"methods": [name for name in METHODS if name not in set(rows.method)]}
+    if rows.data.isin(DATA).any():  # not the user's own
+        absent["data sets"] = [name for name in DATA if name not in set(rows.data)]
+    return [f"* {kind.capitalize()} without rows: {listed(names)}."
+            for kind, names in absent.items() if names]  # fmt: skip
 
 
 # -- ranks ----------------------------------------------------------------------------------------
