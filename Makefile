@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 # one thread per process: the networks are small, and several processes run side by side
 ENV = OMP_NUM_THREADS=1
 
-.PHONY: demo test test-slow lint defaults paper docs clean
+.PHONY: demo test test-slow lint defaults paper bench bench-quick docs clean
 
 # reinstalled when the metadata or the tested versions change
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -39,9 +39,17 @@ paper: $(VENV)/installed
 	$(ENV) $(BIN)/python benchmarks/paper/table6.py --jobs 2
 	$(ENV) $(BIN)/python benchmarks/paper/figure4.py
 
+# OMIB, the paper's methods and scikit-learn's on the same splits; goes on where it was
+bench: $(VENV)/installed
+	$(ENV) $(BIN)/python benchmarks/compare.py --jobs 2
+
+# the same on little data, into benchmark_output
+bench-quick: $(VENV)/installed
+	$(ENV) $(BIN)/python benchmarks/compare.py --quick --jobs 2
+
 docs: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	$(ENV) $(BIN)/python -m sphinx -b html docs docs/_build
 
 clean:
-	rm -rf $(VENV) demo_output build dist *.egg-info
+	rm -rf $(VENV) demo_output benchmark_output build dist *.egg-info

@@ -37,6 +37,7 @@ RESULTS = HERE / "results" / "anomaly.csv"
 DOCS = HERE.parent / "docs"
 PAPER_SECTIONS = ["A1", "B1", "C1", "D1"]
 FLAGGED = 0.1  # of the training spots
+N_COMPONENTS = 30
 SEEDS = range(5)
 OMIB, MEAN = "OMIB", "distance from the mean"
 BOTH = "expression + neighbourhood"
@@ -113,18 +114,23 @@ def from_pyod():
     }
 
 
+ON_COMPONENTS = {
+    "OneClassSVM": lambda seed: OneClassSVM(nu=0.1),
+    "IsolationForest": lambda seed: IsolationForest(random_state=seed),
+    "LocalOutlierFactor": lambda seed: LocalOutlierFactor(novelty=True),
+    "EllipticEnvelope": lambda seed: EllipticEnvelope(random_state=seed),
+}
+
+
 def detectors(inputs):
     """Each detector by name; DeepSVDD, which takes longest, on both modalities only."""
-    on_components = {
-        "OneClassSVM": by_score_samples(lambda seed: OneClassSVM(nu=0.1)),
-        "IsolationForest": by_score_samples(lambda seed: IsolationForest(random_state=seed)),
-        "LocalOutlierFactor": by_score_samples(lambda seed: LocalOutlierFactor(novelty=True)),
-        "EllipticEnvelope": by_score_samples(lambda seed: EllipticEnvelope(random_state=seed)),
-    }
+    on_components = {name: by_score_samples(make) for name, make in ON_COMPONENTS.items()}
     pyod = from_pyod()
     if inputs != BOTH:
         pyod.pop("DeepSVDD (pyod)", None)
-    components = {f"{name}, PCA": table_of(d, 30) for name, d in {**on_components, **pyod}.items()}
+    components = {
+        f"{name}, PCA": table_of(d, N_COMPONENTS) for name, d in {**on_components, **pyod}.items()
+    }
     plain = {name: table_of(d) for name, d in {MEAN: distance_from_mean, **pyod}.items()}
     return {OMIB: omib, **plain, **components}
 

@@ -67,9 +67,9 @@ def training_parts():
     whole = {
         "digits": load_digits_views(),
         "cancer": load_breast_cancer_blocks(),
-        "wine": {"X": _halves(wine.data), "y": wine.target},
-        "diabetes": {"X": _halves(diabetes.data), "y": diabetes.target},
-        "friedman": {"X": _halves(friedman[0]), "y": friedman[1]},
+        "wine": {"X": halves(wine.data), "y": wine.target},
+        "diabetes": {"X": halves(diabetes.data), "y": diabetes.target},
+        "friedman": {"X": halves(friedman[0]), "y": friedman[1]},
     }
     for name, data in whole.items():
         labels = None if name in REGRESSION else data["y"]
@@ -80,9 +80,16 @@ def training_parts():
     return parts
 
 
-def _halves(table):
+def halves(table):
+    """A table cut into two modalities."""
     half = table.shape[1] // 2
     return {"first": table[:, :half], "second": table[:, half:]}
+
+
+def gaussian_loss(y, mean, std, unit):
+    """Mean negative log-likelihood in nats of a target measured in some unit."""
+    nats = 0.5 * np.log(2 * np.pi * std**2) + (y - mean) ** 2 / (2 * std**2)
+    return np.mean(nats) - np.log(unit)
 
 
 def evaluate(data_name, variation, seed, data):
@@ -104,8 +111,7 @@ def evaluate(data_name, variation, seed, data):
         seconds = model.history_.seconds.sum()
         if regression:
             mean, std = model.predict(X[test], return_std=True)
-            nats = 0.5 * np.log(2 * np.pi * std**2) + (y[test] - mean) ** 2 / (2 * std**2)
-            loss = np.mean(nats) - np.log(y.std())
+            loss = gaussian_loss(y[test], mean, std, y.std())
         else:
             loss = log_loss(y[test], model.predict_proba(X[test]), labels=model.classes_)
         rows.append((model.score(X[test], y[test]), loss, seconds))

@@ -1,4 +1,7 @@
-"""What the four reproductions share: runs that resume, statistics, and the page of the docs."""
+"""What the four reproductions share: runs that resume, statistics, and the page of the docs.
+
+The comparison (``benchmarks/comparison``) shares all of it but the page.
+"""
 
 import argparse
 import os
@@ -12,13 +15,14 @@ import numpy as np
 import pandas as pd
 import torch
 from joblib import Parallel, delayed
-from scipy import stats
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import r2_score
 from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+from sklearn_omib.inspection._ablation import corrected_half_width
 
 ROOT = Path(__file__).parents[2]
 CASES = ("I", "II", "III")
@@ -40,13 +44,13 @@ measured rows, ``benchmarks/results/paper_*.csv``.
 """
 
 
-class Study:
-    """The rows of one reproduction, and its section of the page.
+class Rows:
+    """The rows of an experiment, in a file to which an interrupted run adds.
 
     Parameters
     ----------
     name : str
-        One of STUDIES.
+        The file is ``<name>.csv``.
     out : path-like or None
         Folder for all that is written; None is benchmarks/results and docs.
     """
@@ -56,7 +60,7 @@ class Study:
         self.results = Path(out) if out else ROOT / "benchmarks" / "results"
         self.docs = Path(out) if out else ROOT / "docs"
         self.results.mkdir(parents=True, exist_ok=True)
-        self.path = self.results / f"paper_{name}.csv"
+        self.path = self.results / f"{name}.csv"
 
     def rows(self):
         return pd.read_csv(self.path)
@@ -70,27 +74,42 @@ class Study:
         return [job for job in jobs if tuple(map(str, job.values())) not in done]
 
     def run(self, evaluate, tasks, n_jobs=1):
-        """Append the rows of ``evaluate(**task)`` to the file, task by task."""
+        """Append the rows of ``evaluate(**task)``, if any, to the file, task by task."""
         machine = {"device": DEVICE, "n_cores": os.cpu_count(), "torch": torch.__version__}
         runs = Parallel(n_jobs, return_as="generator_unordered")(
             delayed(_timed)(evaluate, task) for task in tasks
         )
         for i, (task, rows, seconds) in enumerate(runs, start=1):
             print(f"{self.name} {i}/{len(tasks)} {task} {seconds:.0f} s", flush=True)
-            pd.DataFrame(rows).assign(**machine).to_csv(
-                self.path, mode="a", header=not self.path.exists(), index=False
-            )
+            if rows:
+                pd.DataFrame(rows).assign(**machine).to_csv(
+                    self.path, mode="a", header=not self.path.exists(), index=False
+                )
+
+
+class Study(Rows):
+    """The rows of one reproduction, and its section of the page.
+
+    Parameters
+    ----------
+    name : str
+        One of STUDIES.
+    out : path-like or None
+    """
+
+    def __init__(self, name, out=None):
+        super().__init__(f"paper_{name}", out)
 
     def save(self, figure):
-        figure.savefig(self.docs / f"paper_{self.name}.png", dpi=110)
+        figure.savefig(self.docs / f"{self.name}.png", dpi=110)
 
     def write(self, title, lines):
         """Write this section, and the page from all sections there are."""
         machine = self.rows().iloc[-1]
         where = f"Last run on {machine.device}, {machine.n_cores} cores, torch {machine.torch}."
-        image = f".. image:: paper_{self.name}.png"
+        image = f".. image:: {self.name}.png"
         section = "\n".join([title, "-" * len(title), "", *lines, where, "", image, ""])
-        (self.results / f"paper_{self.name}.rst").write_text(section)
+        (self.results / f"{self.name}.rst").write_text(section)
         files = [self.results / f"paper_{name}.rst" for name in STUDIES]
         parts = [PAGE] + [file.read_text() for file in files if file.exists()]
         (self.docs / "paper.rst").write_text("\n".join(parts))
@@ -160,23 +179,21 @@ def spread(values):
     return text if len(values) < 2 else f"{text} ± {np.std(values, ddof=1):.3f}"
 
 
-def half_width(differences):
+def half_width(differences, overlap=0.0):
     """Of the 95 % interval of a mean; nan for a single value."""
-    n = len(differences)
-    if n < 2:
-        return np.nan
-    return stats.t.ppf(0.975, n - 1) * np.std(differences, ddof=1) / np.sqrt(n)
+    values = np.asarray(differences, float)
+    return corrected_half_width(values, overlap) if len(values) > 1 else np.nan
 
 
-def difference(values):
+def difference(values, overlap=0.0):
     """Mean of paired differences as text, with its interval."""
-    text, half = f"{np.mean(values):+.3f}", half_width(values)
+    text, half = f"{np.mean(values):+.3f}", half_width(values, overlap)
     return text if np.isnan(half) else f"{text} ± {half:.3f}"
 
 
-def direction(values):
+def direction(values, overlap=0.0):
     """What paired differences show: "higher", "lower" or "not told apart"."""
-    mean, half = np.mean(values), half_width(values)
+    mean, half = np.mean(values), half_width(values, overlap)
     if np.isnan(half):
         return "of one seed only"
     return "not told apart" if abs(mean) <= half else ("higher" if mean > 0 else "lower")

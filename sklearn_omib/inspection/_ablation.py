@@ -192,13 +192,33 @@ def _seeded(estimator, seed):
     return model
 
 
+def corrected_half_width(differences, overlap, confidence=0.95):
+    """Half the width of the interval of the mean of paired differences, over the last axis.
+
+    Parameters
+    ----------
+    differences : ndarray of shape (..., n_repetitions)
+        Of the scores of two models on the same test parts.
+    overlap : float
+        n_test / n_train where the repetitions share training rows (Nadeau & Bengio, 2003); 0
+        where they are independent, which is Student's interval.
+    confidence : float, default=0.95
+
+    Returns
+    -------
+    ndarray of shape (...)
+    """
+    k = differences.shape[-1]
+    spread = np.sqrt(differences.var(-1, ddof=1) * (1 / k + overlap))
+    return stats.t.ppf((1 + confidence) / 2, k - 1) * spread
+
+
 def _table(folds, overlap, confidence):
     """Means, errors and intervals; ``overlap`` is n_test / n_train, 0 where nothing is trained."""
     subsets, k = list(folds[0]), len(folds)
     scores = np.array([[fold[subset] for fold in folds] for subset in subsets])
     difference = scores - scores[-1]
-    spread = np.sqrt(difference.var(1, ddof=1) * (1 / k + overlap))
-    half = stats.t.ppf((1 + confidence) / 2, k - 1) * spread
+    half = corrected_half_width(difference, overlap, confidence)
     columns = {
         "n_modalities": [len(subset) for subset in subsets],
         "mean": scores.mean(1),

@@ -1,0 +1,237 @@
+"""The page of the comparison, written from its rows alone."""
+
+import numpy as np
+from comparison import pictures
+from comparison.data import CLASSIFICATION, DATA, REGRESSION, TASKS
+from comparison.methods import METHODS, PAPER, SKLEARN
+from comparison.ranking import CONTESTS, OURS, critical_difference, picked, prepared, ranks, scores
+from comparison.runs import DEFAULTS, TUNED
+from paper.common import difference, direction, half_width, listed, table
+from scipy.stats import friedmanchisquare
+
+SCORES = dict(zip(TASKS, ("Accuracy", "R2", "Area under the ROC curve"), strict=True))
+PAGE = """\
+One benchmark
+=============
+
+OMIB beside the methods the paper compares with, and beside what scikit-learn has, on the same
+splits. Written by ``make bench`` (``benchmarks/compare.py``), each sentence with a number from the
+measured rows, ``benchmarks/results/compare.csv``. ``make bench-quick`` runs a reduced form, and
+``python benchmarks/compare.py --data FOLDER`` compares the methods on data of your own.
+
+How it was done
+---------------
+
+* A seed is another split of the rows; of generated data, other rows; on mosi, whose test part is
+  fixed, only another network, so that its intervals do not cover other speakers.
+  Groups (videos, sections of tissue) are never split.
+* Every method is fitted with its defaults. "Tuned" is the best of some configurations, as many for
+  every method, the first of them its defaults and the rest drawn at random from its space, by
+  cross-validation within the training part with the same folds for all. Test parts choose nothing.
+  Detectors have no labels to be tuned by. OMIB-CV searches over beta alone, with as many values
+  and the same folds.
+* scikit-learn's models see the standardised columns of all modalities side by side. The kernel of
+  the SVM is the mean of one Gaussian kernel per modality; stacking has a random forest for each.
+* "±" is half the width of a 95 % interval: Student's t over seeds, widened where seeds share rows
+  (Nadeau & Bengio, 2003). Differences are paired by seed.
+* Seconds are those of one core, with other work on the machine.
+""".splitlines()
+LOSSES = {
+    CLASSIFICATION: "Log-loss",
+    REGRESSION: "Negative log-likelihood of the target in units of its standard deviation",
+}
+CAPTION = "Score of each method minus OMIB's. Hollow: with its defaults; filled: tuned."
+NOTE_ON_BEST = (
+    '"The best" is chosen by the test parts themselves, which favours it: among several methods '
+    'that are equally good, one is ahead by chance. "The choice" is what one would take who '
+    "tuned them all: on each split, that with the best cross-validation in the training part. "
+    "Differences are OMIB's score minus theirs."
+)
+
+
+def write(rows, folder):
+    """Write page and pictures to a folder."""
+    rows = prepared(rows)
+    lines = [*PAGE, *_protocol(rows)]
+    lines += _heading("Ranks") + _ranks(rows, folder)
+    lines += _heading("Against the best of the others") + _against_best(rows)
+    for task, some in rows.groupby("task", sort=False):
+        lines += _heading(task.capitalize()) + _task(task, some)
+    if pictures.differences(rows, folder / "benchmark_differences.png"):
+        lines += _heading("Differences to OMIB with its defaults")
+        lines += [CAPTION, "", ".. image:: benchmark_differences.png", ""]
+    lines += _heading("Seconds") + _time_table(rows)
+    (folder / "benchmark.rst").write_text("\n".join(lines))
+
+
+def _task(task, rows):
+    lines = [f"{SCORES[task]}.", "", *score_table(rows, "score")]
+    known = rows.dropna(subset="loss")
+    if len(known):
+        lines += [f"{LOSSES[task]}, in nats, of the methods that give probabilities.", ""]
+        lines += score_table(known, "loss")
+    return lines
+
+
+def _heading(title):
+    return ["", title, "-" * len(title), ""]
+
+
+def _protocol(rows):
+    seeds = rows.groupby("data").seed.nunique()
+    span = str(seeds.min()) if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
+    machine = rows.iloc[-1]
+    sizes = [
+        [name, some.task.iloc[0], DATA[name].description if name in DATA else "",
+         f"{some.n_train.median():.0f} + {some.n_test.median():.0f}",
+         f"{some.n_modalities.iloc[0]}, {some.n_columns.iloc[0]}", seeds[name]]
+        for name, some in rows.groupby("data", sort=False)
+    ]  # fmt: skip
+    return [
+        f"* Configurations per tuned method: {rows.budget.max()}; seeds: {span}. Last run on "
+        f"{machine.device}, {machine.n_cores} cores, torch {machine.torch}; all fits together took "
+        f"{rows.seconds.sum() / 3600:.1f} hours of one core.",
+        *_not_run(rows),
+        "",
+        *table(
+            ["data", "task", "what", "rows, training + test", "modalities, columns", "seeds"], sizes
+        ),
+    ]
+
+
+def _not_run(rows):
+    """What this page would have besides, were the run whole."""
+    absent = {"methods": [name for name in METHODS if name not in set(rows.method)]}
+    if rows.data.isin(DATA).any():  # not the user's own
+        absent["data sets"] = [name for name in DATA if name not in set(rows.data)]
+    return [f"* {kind.capitalize()} without rows: {listed(names)}."
+            for kind, names in absent.items() if names]  # fmt: skip
+
+
+# -- ranks ----------------------------------------------------------------------------------------
+def _ranks(rows, folder):
+    tables = {contest: ranks(rows, contest) for contest in CONTESTS}
+    tables = {contest: some for contest, some in tables.items() if min(some.shape) > 1}
+    if not tables:
+        return ["Ranks need two methods and two data sets.", ""]
+    pictures.ranks(tables, folder / "benchmark_ranks.png")
+    lines = ["Mean ranks over data sets, 1 is best. Bars join what Nemenyi's test does not tell "
+             "apart.", "", ".. image:: benchmark_ranks.png", ""]  # fmt: skip
+    return lines + [_rank_sentence(contest, some) for contest, some in tables.items()]
+
+
+def _rank_sentence(contest, table_of_ranks):
+    n_data, n_entrants = table_of_ranks.shape
+    mean = table_of_ranks.mean().sort_values()
+    reach = critical_difference(n_entrants, n_data)
+    better, worse = (listed(mean.index[far]) for far in (mean < mean[OURS] - reach,
+                                                         mean > mean[OURS] + reach))  # fmt: skip
+    text = (
+        f"* {contest.title} ({n_data} data sets, {n_entrants} methods): OMIB has mean rank "
+        f"{mean[OURS]:.1f}, the best is {mean.index[0]} with {mean.iloc[0]:.1f}. Critical "
+        f"difference {reach:.1f}; by it better than OMIB: {better}; worse: {worse}."
+    )
+    if n_entrants < 3:
+        return text
+    p = friedmanchisquare(*table_of_ranks.to_numpy().T).pvalue
+    return f"{text} Friedman's test that all are equal: p = {p:.2g}."
+
+
+# -- differences ----------------------------------------------------------------------------------
+def best_of(rows, family):
+    """Name and scores by seed of a family's best entrant on one data set, or nothing."""
+    beside = scores(rows).droplevel("data")
+    names = rows[rows.family == family].entrant.unique()
+    if OURS not in beside or not len(names):
+        return None, None
+    shared = beside[beside[OURS].notna()]
+    complete = shared.reindex(columns=names).dropna(
+        axis=1
+    )  # the mean of fewer seeds is one of other splits
+    return (None, None) if complete.empty else (best := complete.mean().idxmax(), complete[best])
+
+
+def _against_best(rows):
+    overlap = rows.groupby("data").overlap.mean()
+    lines = [NOTE_ON_BEST, ""]
+    for family in (SKLEARN, PAPER):
+        best, choice, details = {}, {}, []
+        for data in rows.data.unique():
+            here = rows[rows.data == data]
+            ours = here[here.entrant == OURS].set_index("seed").score
+            name, theirs = best_of(here, family)
+            if name is None:
+                continue
+            best[data] = ours - theirs
+            details.append(f"* {data}: OMIB {ours.mean():.3f}, {name} {theirs.mean():.3f}; "
+                           f"{difference(best[data], overlap[data])}")  # fmt: skip
+            found = (ours - picked(here, family)).dropna()
+            if len(found):
+                choice[data] = found
+                details[-1] += f"; to the choice {difference(found, overlap[data])}"
+        if details:
+            lines += [
+                f"OMIB with its defaults against the best of {family}: {_verdicts(best, overlap)}.",
+                f"Against the choice among them: {_verdicts(choice, overlap)}.", "", *details, "",
+            ]  # fmt: skip
+    return lines
+
+
+def _verdicts(gains, overlap):
+    """On which data sets differences are higher, lower, or neither."""
+    found: dict = {}
+    for data, gain in gains.items():
+        found.setdefault(direction(gain, overlap[data]), []).append(data)
+    return "; ".join(f"{way} on {listed(names)}" for way, names in found.items()) or "not run"
+
+
+# -- tables ---------------------------------------------------------------------------------------
+def score_table(rows, measure):
+    """Lines of a table of all entrants by data set; the best mean of each is bold.
+
+    Mean ranks are over the data sets on which all entrants were run.
+    """
+    by_seed = scores(rows, measure)
+    sign = 1 if measure == "loss" else -1
+    mean = by_seed.groupby("data", sort=False).mean()
+    rank = (sign * mean).dropna().rank(axis=1).mean().sort_values()
+    overlap = rows.groupby("data").overlap.mean()
+    body = [
+        [name, "" if np.isnan(rank[name]) else f"{rank[name]:.1f}",
+         *(_cell(by_seed.loc[data, name].dropna(), overlap[data], sign, mean.loc[data])
+           for data in mean.index)]
+        for name in rank.index
+    ]  # fmt: skip
+    limits = rows.groupby("data").limit.mean()[mean.index]
+    if measure == "score" and limits.notna().any():
+        body.append(["best possible", "", *("" if np.isnan(v) else f"{v:.3f}" for v in limits)])
+    return table(["method", "mean rank", *mean.index], body)
+
+
+def _cell(values, overlap, sign, means):
+    if values.empty:
+        return ""
+    text, half = f"{values.mean():.3f}", half_width(values, overlap)
+    text = f"**{text}**" if sign * values.mean() <= (sign * means).min() + 1e-12 else text
+    return text if np.isnan(half) else f"{text} ± {half:.3f}"
+
+
+def _time_table(rows):
+    """Median seconds to fit with defaults, and to tune and refit."""
+    medians = rows.pivot_table(
+        index="method", columns=["data", "setting"], values="seconds", aggfunc="median", sort=False
+    )
+    names = rows.data.unique()
+    body = [
+        [method, *(_seconds([medians.at[method, (data, setting)] if (data, setting) in medians
+                             else np.nan for setting in (DEFAULTS, TUNED)]) for data in names)]
+        for method in medians.index
+    ]  # fmt: skip
+    words = "Medians: a fit with defaults / the search and the fit of what it found."
+    return [words, "", *table(["method", *names], body)]
+
+
+def _seconds(pair):
+    if np.isnan(pair).all():
+        return ""
+    return " / ".join("-" if np.isnan(value) else f"{value:.3g}" for value in pair)
