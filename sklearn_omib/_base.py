@@ -68,7 +68,7 @@ class BaseMultimodal(
 
     Parameters are the annotated attributes of a class and of its parents, the constructor is made
     of them. A method supplies network, objective and parameters of its own, a task the coding of
-    the target, its loss, predictions, and defaults of the parameters that all share.
+    the target, its loss and predictions.
     """
 
     modalities: dict | None = None
@@ -131,7 +131,12 @@ class BaseMultimodal(
     )  # fmt: skip
 
     def __init_subclass__(cls, **kwargs):
+        own_constructor = "__init__" in vars(cls)
         dataclass(eq=False, repr=False, kw_only=True)(cls)
+        if not own_constructor:
+            # of parents that set another default, the first in line decides, as for attributes
+            defaults = cls.__init__.__kwdefaults__ or {}
+            defaults.update({name: getattr(cls, name) for name in defaults})
         # what method and task say, together
         for name, kind in (("_parameter_constraints", dict), ("_structure_names", dict.fromkeys)):
             parts = [kind(vars(base).get(name, ())) for base in reversed(cls.__mro__)]

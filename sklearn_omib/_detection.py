@@ -150,8 +150,11 @@ class MultimodalAnomalyDetector(OutlierMixin, BaseMultimodal):
         return self._combine(distance[:, -1] / self._distance_unit[-1], error)
 
     def _by_modality(self, distance, errors):
-        distance = distance[:, :-1] / self._distance_unit[:-1]
-        return self._combine(distance, errors[:, 1] / self._error_unit[1])
+        own = errors[:, -1] / self._error_unit[-1]
+        if distance.shape[1] == 1:  # no branches
+            return -own
+        distance = (distance / self._distance_unit)[:, : own.shape[1]]
+        return self._combine(distance, own)
 
     def _combine(self, distance, error):
         return -(distance + self.reconstruction * error) / (1 + self.reconstruction)
@@ -184,8 +187,9 @@ class MultimodalAnomalyDetector(OutlierMixin, BaseMultimodal):
         DataFrame of shape (n_samples, n_modalities)
             As :meth:`score_samples`, from the branch of each modality, in standard deviations
             from the mean over the training samples. The lowest of a row is the modality that
-            makes the sample most unusual. Branches see the fused representation too, so an
-            anomaly of one modality shows, less, in the others.
+            makes the sample most unusual. Methods without branches score a modality by the error
+            of its reconstruction from the fused embedding. OMIB's branches see the fused
+            representation too, so an anomaly of one modality shows, less, in the others.
         """
         scores = self._by_modality(*self._forward(X, DISTANCE, ERRORS))
         return pd.DataFrame((scores - self._location) / self._spread, columns=[*self.modalities_])

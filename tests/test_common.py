@@ -3,6 +3,7 @@
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+import sklearn_omib.baselines
 from sklearn_omib import OMIBAnomalyDetector, OMIBClassifier, OMIBRegressor
 from sklearn_omib.preprocessing import (
     ModalityConcatenator,
@@ -26,6 +27,19 @@ SMALL = {"max_epochs": 40, "random_state": 0}
     expected_failed_checks=lambda estimator: EXPECTED_FAILURES,
 )
 def test_estimators(estimator, check):
+    check(estimator)
+
+
+def small_baselines():
+    for name in sklearn_omib.baselines.__all__:
+        options = {} if name.endswith("Detector") else {"max_epochs": 40, "n_iter_no_change": 40}
+        yield getattr(sklearn_omib.baselines, name)(random_state=0, **options)
+
+
+@parametrize_with_checks(
+    list(small_baselines()), expected_failed_checks=lambda estimator: EXPECTED_FAILURES
+)
+def test_baselines(estimator, check):
     check(estimator)
 
 

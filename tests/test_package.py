@@ -9,9 +9,19 @@ from pathlib import Path
 import pytest
 
 import sklearn_omib
+import sklearn_omib.baselines
 
 ROOT = Path(__file__).parents[1]
-MODULES = ["", ".preprocessing", ".information", ".inspection", ".plotting", ".datasets", ".nn"]
+MODULES = [
+    "",
+    ".baselines",
+    ".preprocessing",
+    ".information",
+    ".inspection",
+    ".plotting",
+    ".datasets",
+    ".nn",
+]
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -31,6 +41,7 @@ def test_every_public_name_has_a_docstring_and_stands_on_the_api_page(module):
         sklearn_omib.OMIBClassifier,
         sklearn_omib.OMIBRegressor,
         sklearn_omib.OMIBAnomalyDetector,
+        *(getattr(sklearn_omib.baselines, name) for name in sklearn_omib.baselines.__all__),
     ],
 )
 def test_every_parameter_is_documented_with_its_default(estimator):

@@ -41,11 +41,12 @@ TRAINING = {
 }
 PENALTIES = {
     "OMIB": {"beta_scale": loguniform(0.03, 3)},
-    **{name: {} for name in ("Concat", "BiGated", "MISA", "DMIB")},
-    **{
-        name: {"beta": loguniform(1e-5, 1e-1)}
-        for name in ("DeepIB", "MMIBCui", "MMIBZhang", "EMIB", "LMIB", "CMIB")
-    },
+    **{name: {} for name in ("Concat", "BiGated")},
+    **{name: {"beta": loguniform(1e-5, 1e-1)} for name in ("DeepIB", "EMIB", "LMIB", "CMIB")},
+    "MMIBCui": {"beta": loguniform(1e-5, 1e-1), "alignment": loguniform(0.01, 1)},
+    "MMIBZhang": {"beta": loguniform(1e-5, 1e-1), "shared": loguniform(0.01, 1)},
+    "MISA": {"similarity": loguniform(0.1, 3), "difference": loguniform(0.01, 0.3)},
+    "DMIB": {"sufficiency": loguniform(0.1, 10), "unimodal": loguniform(0.1, 3)},
 }
 
 

@@ -287,7 +287,7 @@ def build_encoder(
         options = {"input_dropout": input_dropout} if reads.input_dropout else {}
         module = reads.encoder(sample_shape, hidden_dim, n_layers, dropout, **options)
     elif isinstance(encoder, nn.Module):
-        module = _own_dropout(copy.deepcopy(encoder))
+        module = own_dropout(copy.deepcopy(encoder))
     elif callable(encoder):
         try:
             module = encoder(sample_shape)
@@ -301,7 +301,7 @@ def build_encoder(
                 f"The encoder factory of modality {name!r} must return a torch.nn.Module, got "
                 f"{type(module).__name__}."
             )
-        module = _own_dropout(module)
+        module = own_dropout(module)
     else:
         raise ValueError(
             f"The encoder of modality {name!r} must be a name, a torch module or a factory, got "
@@ -310,12 +310,12 @@ def build_encoder(
     return module, _output_width(name, module, sample_shape, is_sparse)
 
 
-def _own_dropout(module):
+def own_dropout(module):
     """Replace torch's Dropout, which draws from the process's generator, by ours."""
     if type(module) is nn.Dropout:
         return Dropout(module.p)
     for child_name, child in module.named_children():
-        setattr(module, child_name, _own_dropout(child))
+        setattr(module, child_name, own_dropout(child))
     return module
 
 

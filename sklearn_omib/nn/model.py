@@ -66,8 +66,8 @@ class FusionNetwork(nn.Module):
     n_heads : int, default=4
     fusion : str or callable, default="concat"
         A name of :data:`~sklearn_omib.nn.fusion.FUSIONS` or a class like those.
-    code : {"gaussian", "plain"}, default="gaussian"
-        How z_m becomes zeta_m.
+    code : {"gaussian", "plain"} or class, default="gaussian"
+        How z_m becomes zeta_m: drawn, mapped linearly, or by a module of (width, latent_dim).
     joint : {"gaussian"} or None, default=None
         A second bottleneck, behind the fusion.
     branches : {"encoding", "code", "encoding and xi"} or None, default=None
@@ -126,7 +126,7 @@ class FusionNetwork(nn.Module):
             if branches is not None:
                 read = {"encoding": width, "code": latent_dim}.get(branches, width + latent_dim)
                 self.branches.append(mlp(read, hidden_dim, n_outputs, head_layers, dropout))
-            self.bottlenecks.append(CODES[code](width, latent_dim))
+            self.bottlenecks.append(CODES.get(code, code)(width, latent_dim))
         self.fusion = make_fusion(fusion, len(self.names), latent_dim, n_heads, dropout)
         self.joint = None if joint is None else CODES[joint](latent_dim, latent_dim)
         self.head = mlp(latent_dim, hidden_dim, n_outputs, head_layers, dropout)
@@ -229,6 +229,11 @@ class FusionNetwork(nn.Module):
         if self.branch_input == "encoding and xi":
             z = [torch.cat([z_m, xi], -1) for z_m in z]
         return tuple(branch(part) for branch, part in zip(self.branches, z, strict=True))
+
+    @property
+    def n_branches(self):
+        """How many predictions :meth:`branch_out` returns."""
+        return len(self.branches)
 
     def last_maps(self):
         """The maps from the codes to the predictions, whose biases alone could make a constant."""

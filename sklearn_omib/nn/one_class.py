@@ -78,8 +78,8 @@ class OneClassNetwork(nn.Module):
         self.decoders = nn.ModuleList(
             _Decoder(n_outputs, prod(shape)) for shape in sample_shapes.values()
         )
-        n_embeddings = len(network.branches) + 1
-        self.register_buffer("centre", torch.full((n_embeddings, n_outputs), torch.nan))
+        centre = torch.full((network.n_branches + 1, n_outputs), torch.nan)
+        self.register_buffer("centre", centre)
 
     def warm_up(self, inputs):
         """Errors of reconstruction, as in the output: an autoencoder without distance.
