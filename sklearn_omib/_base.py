@@ -336,8 +336,13 @@ class BaseMultimodal(
         )  # fmt: skip
         self._scaler = BlockScaler(self.standardize).fit(self._as_trained(X))
         self._learn_method(sample, rng)
+        self.net_ = self._make_net(encoders, device, rng.randint(2**31 - 1))
+        self._n_features_out = self.latent_dim
+        self._structure = {name: getattr(self, name) for name in self._structure_names}
+
+    def _make_net(self, encoders, device, seed):
         task, n_outputs = self._make_task()
-        with seeded_initialisation(rng.randint(2**31 - 1)):
+        with seeded_initialisation(seed):
             network = self._make_network(
                 sample_shapes=self.modalities_,
                 encoders=encoders,
@@ -351,7 +356,7 @@ class BaseMultimodal(
                 head_layers=self.head_layers,
                 variance_head=hasattr(task, "variance_loss"),
             )
-        self.net_ = TwoPhaseNet(
+        return TwoPhaseNet(
             network,
             criterion=self._make_objective(task),
             optimizer=FlatAdamW,
@@ -362,8 +367,6 @@ class BaseMultimodal(
             train_split=None,
             verbose=0,
         ).initialize()
-        self._n_features_out = self.latent_dim
-        self._structure = {name: getattr(self, name) for name in self._structure_names}
 
     def _rate_constant(self, target, weight):
         task = self.net_.criterion_.task
@@ -479,6 +482,14 @@ class BaseMultimodal(
             return StreamData(X, self._as_float32, target, weight, device, progress)
         return TensorData(self._as_float32(X), target, weight, device)
 
+    def _members(self):
+        """The estimators whose predictions are averaged."""
+        return [self]
+
+    def _forward_each(self, X, *wanted):
+        """As _forward, for every member."""
+        return [member._forward(X, *wanted) for member in self._members()]
+
     def _forward(self, X, *wanted):
         """Some outputs of the network for all rows: PREDICTION, XI, LOG_VARIANCE."""
         check_is_fitted(self, "net_")
@@ -514,7 +525,8 @@ class BaseMultimodal(
         Returns
         -------
         ndarray of shape (n_samples, latent_dim)
-            Computed from the means of the codes, without noise.
+            Computed from the means of the codes, without noise; of the first network, where
+            there are several.
         """
         return self._forward(X, XI)[0]
 

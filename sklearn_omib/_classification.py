@@ -1,5 +1,6 @@
 """Classification: the coding of labels, their loss, class probabilities."""
 
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -132,9 +133,9 @@ class MultimodalClassifier(ClassifierMixin, BaseMultimodal):
         -------
         ndarray of shape (n_samples, n_classes)
             Rows sum to 1; for a multilabel target, the probability of each label on its own.
+            The mean over networks, where there are several.
         """
-        scores = self._forward(X, PREDICTION)[0].astype(np.float64)
-        return special.expit(scores) if self._multilabel else special.softmax(scores, axis=1)
+        return np.mean([np.exp(log_p) for log_p in self._log_probabilities(X)], axis=0)
 
     def predict_log_proba(self, X):
         """Logarithm of :meth:`predict_proba`.
@@ -147,10 +148,14 @@ class MultimodalClassifier(ClassifierMixin, BaseMultimodal):
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        scores = self._forward(X, PREDICTION)[0].astype(np.float64)
-        return (
-            special.log_expit(scores) if self._multilabel else special.log_softmax(scores, axis=1)
-        )
+        logs = self._log_probabilities(X)
+        return special.logsumexp(logs, axis=0) - np.log(len(logs)) if len(logs) > 1 else logs[0]
+
+    def _log_probabilities(self, X):
+        """Of each network."""
+        logarithm = special.log_expit if self._multilabel else partial(special.log_softmax, axis=1)
+        scores = self._forward_each(X, PREDICTION)
+        return [logarithm(own.astype(np.float64)) for (own,) in scores]
 
     def predict(self, X):
         """Predict the class of each sample.
@@ -163,10 +168,10 @@ class MultimodalClassifier(ClassifierMixin, BaseMultimodal):
         -------
         ndarray of shape (n_samples,) or (n_samples, n_labels)
         """
-        scores = self._forward(X, PREDICTION)[0]
+        log_p = self.predict_log_proba(X)
         if self._multilabel:
-            return (scores > 0).astype(int)
-        return self.classes_[scores.argmax(1)]
+            return (log_p > np.log(0.5)).astype(int)
+        return self.classes_[log_p.argmax(1)]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -1,10 +1,10 @@
 """OMIBClassifier."""
 
 from ._classification import MultimodalClassifier
-from ._omib import BaseOMIB
+from ._ensemble import EnsembleOMIB
 
 
-class OMIBClassifier(MultimodalClassifier, BaseOMIB):
+class OMIBClassifier(MultimodalClassifier, EnsembleOMIB):
     """Classifier on several modalities by the optimal multimodal information bottleneck.
 
     Each modality is encoded, compressed by a variational bottleneck and fused by cross-attention
@@ -22,6 +22,12 @@ class OMIBClassifier(MultimodalClassifier, BaseOMIB):
         mask or callable, as in ColumnTransformer, or by a pair ``(columns, shape)`` for
         modalities of more dimensions. ``ModalityDict(...).layout`` is such a dict. With None, a
         table is a single modality, and OMIB a variational information bottleneck.
+    n_members : int, default=1
+        Networks that are trained side by side, as one stack, and whose predictions are averaged.
+        They differ in initial weights, validation rows, order of rows and noise. ``net_``,
+        ``history_``, ``modality_weights_`` and ``transform`` are the first network's. Several go
+        neither with ``warm_start``, ``partial_fit`` and streamed data nor with fits that
+        processes share.
     encoders : str, dict of str to encoder, torch.nn.Module or callable, default="auto"
         The encoder of each modality. "auto" goes by the shape of a sample: mlp, conv1d, conv2d or
         sparse; and linear_mlp, which adds a linear map to the mlp, for tables whose columns

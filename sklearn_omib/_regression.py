@@ -86,7 +86,8 @@ class MultimodalRegressor(RegressorMixin, BaseMultimodal):
         return_std : bool, default=False
             Whether to return the standard deviation of the target around the prediction too. Its
             level is set by the errors on the validation part, or on the training part where none
-            is held out; its variation over samples is learned.
+            is held out; its variation over samples is learned. Of several networks it is that of
+            the mixture of their normal distributions.
 
         Returns
         -------
@@ -95,13 +96,18 @@ class MultimodalRegressor(RegressorMixin, BaseMultimodal):
             Only if ``return_std``.
         """
         wanted = (PREDICTION, LOG_VARIANCE) if return_std else (PREDICTION,)
-        prediction, *log_variance = self._forward(X, *wanted)
-        mean = self._target_scaler.inverse_transform(prediction.astype(np.float64))
+        predictions, *others = zip(*self._forward_each(X, *wanted), strict=True)
+        means = np.stack(predictions).astype(np.float64)
+        mean = self._target_scaler.inverse_transform(means.mean(0))
         mean = mean[:, 0] if self._one_output else mean
         if not return_std:
             return mean
-        variance = self.net_.criterion_.task.variance.cpu().numpy() * np.exp(log_variance[0])
-        std = np.sqrt(variance.astype(np.float64)) * self._target_scaler.scale_
+        variances = [
+            member.net_.criterion_.task.variance.cpu().numpy() * np.exp(log_variance)
+            for member, log_variance in zip(self._members(), *others, strict=True)
+        ]
+        within = np.mean(variances, axis=0, dtype=np.float64)
+        std = np.sqrt(within + means.var(0)) * self._target_scaler.scale_
         return mean, std[:, 0] if self._one_output else std
 
     def __sklearn_tags__(self):

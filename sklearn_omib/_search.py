@@ -151,7 +151,7 @@ class BaseOMIBCV(
             name: value for name, value in self.get_params(deep=False).items() if name not in OWN
         }
         first = self._estimator_class(
-            **{**shared, "modalities": None, "random_state": seed, "beta": betas[0]}
+            **{**shared, "modalities": None, "random_state": seed, "beta": betas[0], "n_members": 1}
         )
         self._tell_target(first)
         data, training_seed = first._prepare(

@@ -110,7 +110,7 @@ def _one_network(estimator):
     if isinstance(estimator, BaseOMIBCV):
         check_is_fitted(estimator, "estimators_")
         estimator = estimator.estimators_[0]
-    return clone(estimator).set_params(modalities=None, warm_start=False)
+    return clone(estimator).set_params(modalities=None, warm_start=False, n_members=1)
 
 
 def _numbered(epochs, model):

@@ -1,0 +1,78 @@
+"""Several networks behind one estimator: what is averaged, and when there is only one."""
+
+import pickle
+
+import numpy as np
+import pytest
+from scipy import special
+
+from sklearn_omib import OMIBClassifier, OMIBRegressor
+
+FAST = {"max_epochs": 8, "warmup_epochs": 2, "hidden_dim": 16, "latent_dim": 8, "random_state": 0}
+
+
+@pytest.fixture
+def fitted(tables):
+    X, y, _ = tables
+    return OMIBClassifier(n_members=3, **FAST).fit(X, y)
+
+
+def alone(model):
+    """The members, each fitted by itself with its own seed."""
+    return [type(model)(**m.get_params() | {"n_members": 1}) for m in model._members()]
+
+
+def test_members_are_what_separate_fits_would_be(fitted, tables):
+    X, y, _ = tables
+    apart = [model.fit(X, y) for model in alone(fitted)]
+    p = [model.predict_proba(X) for model in apart]
+    np.testing.assert_allclose(fitted.predict_proba(X), np.mean(p, axis=0), atol=1e-5)
+    assert not np.allclose(p[0], p[1], atol=1e-3)  # they differ
+    np.testing.assert_allclose(fitted.transform(X), apart[0].transform(X), atol=1e-5)
+    assert fitted.history_.shape == apart[0].history_.shape
+
+
+def test_predictions_of_classes_agree_with_their_probabilities(fitted, tables):
+    X, _, _ = tables
+    p = fitted.predict_proba(X)
+    np.testing.assert_allclose(p.sum(1), 1)
+    np.testing.assert_allclose(fitted.predict_log_proba(X), np.log(p))
+    np.testing.assert_array_equal(fitted.predict(X), fitted.classes_[p.argmax(1)])
+    again = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(again.predict_proba(X), p)
+
+
+def test_labels_of_multilabel_targets_are_averaged_on_their_own(tables):
+    X, y, score = tables
+    model = OMIBClassifier(n_members=2, **FAST).fit(X, np.column_stack([y, score > 1]))
+    p = [special.expit(m._forward(X, 0)[0]) for m in model._members()]
+    np.testing.assert_allclose(model.predict_proba(X), np.mean(p, axis=0), rtol=1e-6)
+    np.testing.assert_array_equal(model.predict(X), model.predict_proba(X) > 0.5)
+
+
+def test_numbers_are_those_of_a_mixture_of_normal_distributions(tables):
+    X, _, score = tables
+    model = OMIBRegressor(n_members=3, **FAST).fit(X, score)
+    means, stds = zip(*(m.fit(X, score).predict(X, True) for m in alone(model)), strict=True)
+    mean, std = model.predict(X, return_std=True)
+    np.testing.assert_allclose(mean, np.mean(means, axis=0), atol=1e-5)
+    variance = np.mean(np.square(stds), axis=0) + np.var(means, axis=0)
+    np.testing.assert_allclose(std, np.sqrt(variance), rtol=1e-4)
+
+
+def test_a_number_of_members_that_cannot_be_is_an_error(tables):
+    X, y, _ = tables
+    with pytest.raises(ValueError, match="warm_start goes with one network, but n_members=2"):
+        OMIBClassifier(n_members=2, warm_start=True, **FAST).fit(X, y)
+    with pytest.raises(ValueError, match="partial_fit goes with one network, but n_members=2"):
+        OMIBClassifier(n_members=2, **FAST).partial_fit(X, y, classes=[0, 1])
+    with pytest.raises(ValueError, match="'n_members' parameter"):
+        OMIBClassifier(n_members=0, **FAST).fit(X, y)
+
+
+def test_a_member_that_diverges_leaves_nothing_fitted(tables):
+    X, y, _ = tables
+    model = OMIBClassifier(n_members=2, **FAST).set_params(learning_rate=1e30)
+    with pytest.raises(ValueError, match="Training diverged"):
+        model.fit(X, y)
+    assert not hasattr(model, "net_")
