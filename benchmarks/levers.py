@@ -409,7 +409,8 @@ LEVERS = {
     "hidden_dim=256": Single(hidden_dim=256),
     "warmup_epochs=20": Single(warmup_epochs=20),
     **{f"fusion={v}": Single(fusion=v) for v in ("concat", "sum", "gated", "film", "low_rank")},
-    "ensemble, shared split": Ensemble(shared_split=True),
+    **{f"fusion={v}, linear skip": Single(Skip, fusion=v) for v in ("film", "low_rank")},
+    "shared split": Ensemble(shared_split=True),
     "piecewise-linear embeddings": Single(Embedded, embedding="piecewise"),
     "periodic embeddings": Single(Embedded, embedding="periodic"),
     "search over beta": Search(),
@@ -459,8 +460,8 @@ def write_table(results):
             ]
     by = pairs.groupby("variation")
     columns["runs"] = by.size()[order].to_numpy()
-    columns["better score"] = by["score gain"].apply(lambda g: (g > 0).sum())[order].to_numpy()
-    columns["better loss"] = by["loss gain"].apply(lambda g: (g > 0).sum())[order].to_numpy()
+    columns["better score"] = by["score gain"].apply(lambda g: (g > 1e-6).sum())[order].to_numpy()
+    columns["better loss"] = by["loss gain"].apply(lambda g: (g > 1e-6).sum())[order].to_numpy()
     text = pd.DataFrame(columns, index=order).to_markdown()
     (RESULTS / "levers.md").write_text(f"{__doc__.splitlines()[0]}\n\n{text}\n")
     print(text)
