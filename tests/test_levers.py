@@ -45,7 +45,8 @@ def test_averaged_weights_are_validated_and_training_goes_on_without_them(levers
     ]
     plain, averaged = (history[history.phase == "main"] for history in histories)
     np.testing.assert_array_equal(plain.train_task_loss, averaged.train_task_loss)
-    assert (plain.valid_task_loss != averaged.valid_task_loss).all()
+    # one step per epoch: after the first, the average is that step alone
+    assert (plain.valid_task_loss != averaged.valid_task_loss)[1:].all()
 
 
 def test_a_linear_path_begins_at_zero_and_is_learned(levers, sample):
