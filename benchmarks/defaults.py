@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from sklearn.base import is_classifier
 from sklearn.datasets import load_diabetes, load_wine, make_friedman1
-from sklearn.metrics import log_loss
+from sklearn.metrics import log_loss, r2_score
 from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold, train_test_split
 
 from sklearn_omib import ModalityDict, OMIBClassifier, OMIBRegressor
@@ -27,7 +28,6 @@ from sklearn_omib.datasets import load_breast_cancer_blocks, load_digits_views, 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = (0, 1, 2)
 N_FOLDS = 5
-REGRESSION = ("diabetes", "friedman")
 
 VARIATIONS = {
     "default": {},
@@ -72,7 +72,7 @@ def training_parts():
         "friedman": {"X": halves(friedman[0]), "y": friedman[1]},
     }
     for name, data in whole.items():
-        labels = None if name in REGRESSION else data["y"]
+        labels = None if is_regression(data["y"]) else data["y"]
         X, _, y, _ = train_test_split(
             ModalityDict(data["X"]), data["y"], test_size=0.3, stratify=labels, random_state=0
         )
@@ -92,47 +92,73 @@ def gaussian_loss(y, mean, std, unit):
     return np.mean(nats) - np.log(unit)
 
 
+def is_regression(y):
+    return y.dtype.kind == "f"
+
+
+def folds(y, groups, seed):
+    """Training and test rows of each fold."""
+    if is_regression(y):
+        splitter = KFold(N_FOLDS, shuffle=True, random_state=seed)
+    elif groups is not None:
+        splitter = StratifiedGroupKFold(N_FOLDS, shuffle=True, random_state=seed)
+    else:
+        splitter = StratifiedKFold(N_FOLDS, shuffle=True, random_state=seed)
+    return splitter.split(np.zeros(len(y)), y, groups)
+
+
+def predicted(model, X):
+    """Class probabilities; of numbers, mean and standard deviation."""
+    return model.predict_proba(X) if is_classifier(model) else model.predict(X, return_std=True)
+
+
+def rate(test, prediction, y):
+    """Score and loss of a prediction of y[test]."""
+    if is_regression(y):
+        mean, std = prediction
+        return r2_score(y[test], mean), gaussian_loss(y[test], mean, std, y.std())
+    classes = np.unique(y)
+    score = np.mean(classes[prediction.argmax(1)] == y[test])
+    return score, log_loss(y[test], prediction, labels=classes)
+
+
 def evaluate(data_name, variation, seed, data):
     """Scores of one variation on one data set, averaged over the folds."""
     X, y, groups = data
-    regression = data_name in REGRESSION
-    if regression:
-        folds = KFold(N_FOLDS, shuffle=True, random_state=seed)
-    elif groups is not None:
-        folds = StratifiedGroupKFold(N_FOLDS, shuffle=True, random_state=seed)
-    else:
-        folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=seed)
     rows = []
-    for train, test in folds.split(np.zeros(len(y)), y, groups):
-        model = (OMIBRegressor if regression else OMIBClassifier)(random_state=seed)
+    for train, test in folds(y, groups, seed):
+        model = (OMIBRegressor if is_regression(y) else OMIBClassifier)(random_state=seed)
         model.set_params(**VARIATIONS[variation])
         in_fold = None if groups is None else groups[train]
         model.fit(X[train], y[train], groups=in_fold)
-        seconds = model.history_.seconds.sum()
-        if regression:
-            mean, std = model.predict(X[test], return_std=True)
-            loss = gaussian_loss(y[test], mean, std, y.std())
-        else:
-            loss = log_loss(y[test], model.predict_proba(X[test]), labels=model.classes_)
-        rows.append((model.score(X[test], y[test]), loss, seconds))
+        score, loss = rate(test, predicted(model, X[test]), y)
+        rows.append((score, loss, model.history_.seconds.sum()))
     score, loss, seconds = np.mean(rows, axis=0)
     return {"data": data_name, "variation": variation, "seed": seed, "score": score,
             "loss": loss, "seconds": seconds}  # fmt: skip
 
 
+def gains(results):
+    """Runs beside those of the defaults on the same data and seed."""
+    pairs = results.merge(
+        results[results.variation == "default"], on=["data", "seed"], suffixes=("", "_default")
+    )
+    pairs["score gain"] = pairs.score - pairs.score_default
+    pairs["loss gain"] = pairs.loss_default - pairs.loss
+    return pairs
+
+
 def write_table(results):
     """Mean over seeds per data set, and the mean difference to the defaults over data sets."""
     table = results.pivot_table(index="variation", columns="data", values=["score", "loss"])
-    difference = results.merge(
-        results[results.variation == "default"], on=["data", "seed"], suffixes=("", "_default")
-    )
-    difference["score gain"] = difference.score - difference.score_default
-    difference["loss gain"] = difference.loss_default - difference.loss
-    gains = difference.groupby("variation")[["score gain", "loss gain"]].agg(["mean", "sem"])
+    difference = gains(results).groupby("variation")[["score gain", "loss gain"]]
+    difference = difference.agg(["mean", "sem"])
     table.columns = [f"{data} {metric}" for metric, data in table.columns]
-    gains.columns = [f"{gain} ({kind})" for gain, kind in gains.columns]
+    difference.columns = [f"{gain} ({kind})" for gain, kind in difference.columns]
     seeds = results.groupby("variation").seed.nunique().rename("seeds")
-    table = table.join(gains).join(seeds).loc[[name for name in VARIATIONS if name in table.index]]
+    table = (
+        table.join(difference).join(seeds).loc[[name for name in VARIATIONS if name in table.index]]
+    )
     text = table.round(4).to_markdown()
     (RESULTS / "defaults.md").write_text(f"{__doc__.splitlines()[0]}\n\n{text}\n")
     print(text)
