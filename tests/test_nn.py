@@ -11,9 +11,12 @@ from sklearn_omib.nn import (
     Conv2dEncoder,
     CrossAttentionFusion,
     Dropout,
+    FiLMFusion,
+    GatedFusion,
     GaussianTask,
     GRUEncoder,
     LinearMLPEncoder,
+    LowRankFusion,
     MLPEncoder,
     OMIBNetwork,
     OMIBObjective,
@@ -24,7 +27,9 @@ from sklearn_omib.nn import (
     dynamic_weights,
     gaussian_kl,
     set_generator,
+    stack,
 )
+from sklearn_omib.nn.fusion import FUSIONS, make_fusion
 
 K = 8
 SHAPES = {"a": (5,), "b": (3,), "c": (4,)}
@@ -90,6 +95,63 @@ def test_attention_is_torch_multihead_attention():
     values, attention = fusion.attend(tokens)
     torch.testing.assert_close(values, expected)
     torch.testing.assert_close(attention, weights)
+
+
+@pytest.mark.parametrize("name", FUSIONS)
+@pytest.mark.parametrize("n_modalities", [1, 2, 4])
+def test_every_fusion_takes_any_number_of_modalities(name, n_modalities):
+    fusion = make_fusion(name, n_modalities, K, 2, 0.0)
+    zeta = torch.randn(6, n_modalities, K, requires_grad=True)
+    xi = fusion(zeta).xi
+    assert xi.shape == (6, K)
+    xi.square().sum().backward()
+    learned = [zeta, *fusion.parameters()]
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in learned)
+
+
+@pytest.mark.parametrize("name", FUSIONS)
+def test_stacked_fusions_are_the_fusions(name):
+    fusions = [make_fusion(name, 3, K, 2, 0.0) for _ in range(2)]
+    zeta = torch.randn(2, 6, 3, K)
+    xi = stack(fusions)(zeta).xi
+    for own, fusion, part in zip(xi, fusions, zeta, strict=True):
+        torch.testing.assert_close(own, fusion(part).xi)
+
+
+@pytest.mark.parametrize("name", ["sum", "mean"])
+def test_sum_and_mean_do_not_know_the_order(name):
+    fusion, zeta = make_fusion(name, 3, K, 2, 0.0), torch.randn(6, 3, K)
+    torch.testing.assert_close(fusion(zeta).xi, fusion(zeta[:, [2, 0, 1]]).xi)
+    share = {"sum": 1, "mean": 1 / 3}[name]
+    torch.testing.assert_close(fusion(zeta).xi, share * zeta.sum(1))
+
+
+def test_low_rank_fusion_is_a_contraction_of_the_outer_product():
+    """W sum_r of a tensor of rank RANK with the outer product of [zeta_1, 1] and [zeta_2, 1]."""
+    fusion, zeta = LowRankFusion(2, K), torch.randn(6, 2, K)
+    a, b = (torch.cat([part, torch.ones(6, 1)], 1) for part in zeta.unbind(1))
+    outer = torch.einsum("na,nb->nab", a, b)
+    maps = [torch.cat([f.weight, f.bias[:, None]], 1) for f in fusion.factors]
+    product = torch.einsum("nab,ra,rb->nr", outer, *maps)
+    torch.testing.assert_close(fusion(zeta).xi, fusion.project(product), atol=1e-5, rtol=1e-5)
+
+
+def test_gates_lie_between_nothing_and_everything():
+    fusion, zeta = GatedFusion(2, K), torch.randn(6, 2, K)
+    tokens = fusion(zeta).tokens
+    open_wide = torch.stack([v(z) for v, z in zip(fusion.values, zeta.unbind(1), strict=True)], 1)
+    assert (tokens.abs() < open_wide.abs()).all()
+    with torch.no_grad():
+        for gate in fusion.gates:
+            gate.bias.fill_(50)
+    torch.testing.assert_close(fusion(zeta).tokens, open_wide)
+
+
+def test_film_that_does_not_modulate_is_linear_in_the_first_modality():
+    fusion, zeta = FiLMFusion(3, K), torch.randn(6, 3, K)
+    with torch.no_grad():
+        fusion.modulate.weight.zero_(), fusion.modulate.bias.zero_()
+    torch.testing.assert_close(fusion(zeta).xi, fusion.project(zeta[:, 0]))
 
 
 # -- encoders -------------------------------------------------------------------------------------
