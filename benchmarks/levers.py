@@ -29,7 +29,7 @@ from torch import nn
 from sklearn_omib import OMIBClassifier, OMIBClassifierCV, OMIBRegressor, OMIBRegressorCV
 from sklearn_omib._stacked import Siblings, train_stacked
 from sklearn_omib.datasets import make_multimodal_classification, make_multimodal_regression
-from sklearn_omib.nn import CategoricalTask, OMIBNetwork
+from sklearn_omib.nn import CategoricalTask, CrossAttentionFusion, LowRankFusion, OMIBNetwork
 from sklearn_omib.nn.layers import mlp
 from sklearn_omib.nn.random import Dropout
 
@@ -206,6 +206,25 @@ class Skip:
 
     def _make_network(self, **shared):
         return SkipNetwork(**shared, fusion=self.fusion, n_heads=self.n_heads)
+
+
+class AttendedProduct(CrossAttentionFusion):
+    """Cross-attention, whose tokens become xi by a low-rank product beside the linear map."""
+
+    def __init__(self, n_modalities, latent_dim, n_heads, dropout):
+        super().__init__(n_modalities, latent_dim, n_heads, dropout)
+        self.product = LowRankFusion(n_modalities, latent_dim)
+
+    def forward(self, zeta):
+        fused = super().forward(zeta)
+        return fused._replace(xi=fused.xi + self.product(fused.tokens).xi)
+
+
+class Product:
+    """A product of what the attention returns, beside the linear map of it."""
+
+    def _make_network(self, **shared):
+        return OMIBNetwork(**shared, fusion=AttendedProduct, n_heads=self.n_heads)
 
 
 class DroppingNetwork(OMIBNetwork):
@@ -410,6 +429,10 @@ LEVERS = {
     "warmup_epochs=20": Single(warmup_epochs=20),
     **{f"fusion={v}": Single(fusion=v) for v in ("concat", "sum", "gated", "film", "low_rank")},
     **{f"fusion={v}, linear skip": Single(Skip, fusion=v) for v in ("film", "low_rank")},
+    "product of attended tokens": Single(Product),
+    "n_members=5": Single(n_members=5),
+    "n_members=5, product of attended tokens": Single(Product, n_members=5),
+    **{f"n_members=5, fusion={v}": Single(n_members=5, fusion=v) for v in ("film", "low_rank")},
     "shared split": Ensemble(shared_split=True),
     "piecewise-linear embeddings": Single(Embedded, embedding="piecewise"),
     "periodic embeddings": Single(Embedded, embedding="periodic"),
