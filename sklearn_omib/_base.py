@@ -131,9 +131,8 @@ class BaseMultimodal(
     )  # fmt: skip
 
     def __init_subclass__(cls, **kwargs):
-        own_constructor = "__init__" in vars(cls)
-        dataclass(eq=False, repr=False, kw_only=True)(cls)
-        if not own_constructor:
+        if "__init__" not in vars(cls):
+            dataclass(eq=False, repr=False, kw_only=True)(cls)
             # of parents that set another default, the first in line decides, as for attributes
             defaults = cls.__init__.__kwdefaults__ or {}
             defaults.update({name: getattr(cls, name) for name in defaults})

@@ -12,6 +12,7 @@ from sklearn.base import clone
 import sklearn_omib.baselines as baselines
 from sklearn_omib import ModalityDict
 from sklearn_omib._base import BaseMultimodal
+from sklearn_omib._classification import MultimodalClassifier
 from sklearn_omib.baselines._dmib import DMIBNetwork, DMIBObjective
 from sklearn_omib.baselines._mib import CMIB, EMIB, LMIB
 from sklearn_omib.baselines._misa import (
@@ -337,3 +338,38 @@ def test_gaussian_targets_diverge_by_their_squared_distance():
     task = GaussianTask(1)
     p, q = torch.tensor([[1.0]]), torch.tensor([[3.0]])
     torch.testing.assert_close(task.divergence(p, q), torch.tensor([2.0]))
+
+
+def test_a_method_of_ones_own_is_a_class_and_a_task(tables):
+    """What the benchmark of a new method needs: a network, an objective and nothing else."""
+
+    class Doubled(baselines._base.BaseBaseline):
+        """Two penalties for one.
+
+        Parameters
+        ----------
+        strength : float, default=0.5
+            Weight of the codes' KL.
+        """
+
+        strength: float = 0.5
+
+        def _objective_settings(self):
+            return {"penalty_weights": {"kl": 2 * self.strength}}
+
+    class DoubledClassifier(MultimodalClassifier, Doubled):
+        """Classifier with two penalties for one."""
+
+    class Renamed(DoubledClassifier):
+        """With a constructor of its own."""
+
+        def __init__(self, strength=0.1):
+            super().__init__(strength=strength, **FAST)
+
+    X, y, _ = tables
+    model = clone(DoubledClassifier(strength=0.2, **FAST)).fit(X, y)
+    assert model.net_.criterion_.penalty_weights == {"kl": 0.4}
+    assert model.get_params()["n_iter_no_change"] == 25
+    assert "strength : float, default=0.5" in DoubledClassifier.__doc__
+    assert Renamed().get_params() == {"strength": 0.1}
+    assert Renamed().fit(X, y).predict(X).shape == y.shape

@@ -65,7 +65,8 @@ class BaseBaseline(BaseMultimodal):
             (OMIBRegressor, REGRESSOR_EXAMPLE),
             (OMIBAnomalyDetector, DETECTOR_EXAMPLE),
         ):
-            if issubclass(cls, model.__bases__[0]) and cls.__doc__ and model.__doc__:
+            # where method and task meet, and docstrings are not stripped
+            if cls.__bases__[:1] == model.__bases__[:1] and cls.__doc__:
                 cls.__doc__ = _docstring(cls, model, example)
 
 
@@ -83,13 +84,13 @@ def _docstring(cls, model, example):
     parts = {
         "Parameters": "\n".join(documented),
         "Attributes": "\n".join(v for k, v in attributes.items() if k not in OF_OMIB_ONLY),
-        "References": own["References"],
+        "References": own.get("References"),
         "Examples": example.format(name=cls.__name__),
     }
-    body = text.split("\n\n", 1)[1]
+    body = text.partition("\n\n")[2]
     if issubclass(cls, MultimodalAnomalyDetector):
         body += f"\n\n{SVDD}"
-    written = [f"{title}\n{'-' * len(title)}\n{part}" for title, part in parts.items()]
+    written = [f"{title}\n{'-' * len(title)}\n{part}" for title, part in parts.items() if part]
     whole = "\n\n".join([inspect.cleandoc(cls.__doc__), body, *written])
     return whole.replace("\n", "\n    ").replace("\n    \n", "\n\n") + "\n    "
 
