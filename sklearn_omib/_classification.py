@@ -153,8 +153,8 @@ class MultimodalClassifier(ClassifierMixin, BaseMultimodal):
 
     def _log_probabilities(self, X):
         """Of each network."""
-        logarithm = special.log_expit if self._multilabel else partial(special.log_softmax, axis=1)
         scores = self._forward_each(X, PREDICTION)
+        logarithm = special.log_expit if self._multilabel else partial(special.log_softmax, axis=1)
         return [logarithm(own.astype(np.float64)) for (own,) in scores]
 
     def predict(self, X):
