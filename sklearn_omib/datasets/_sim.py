@@ -35,7 +35,7 @@ def make_sim(case="I", n_samples=10_000, *, nuisance=100, shared=(200, 200), ran
         - ``columns``: for each modality the slice of each part, by name;
         - ``parts``: values of "a0", "a1", "a2", "b0", "b1" and "b2";
         - ``nuisance``: all of b0, b1 and b2 side by side;
-        - ``decision``: <delta, [a0, a1, a2]> / |delta|, of variance 1;
+        - ``decision``: <delta, [a0, a1, a2]> over the norm of delta, of variance 1;
         - ``coef``: delta;
         - ``bayes_accuracy``: the best accuracy from "x1", "x2" and "all";
         - ``entropy``: H(y) in nats, the same whether delta is known or not;
