@@ -126,11 +126,12 @@ class MISA(BaseBaseline):
     """Modality-invariant and -specific representations (MISA).
 
     Minimises task(xi) + similarity CMD(s_i, s_j) + difference (squared entries of P^T S) +
-    reconstruction MSE(s_m + p_m, u_m): each encoding is split into a shared part, alike over modalities in its
-    first five moments, and a private part, orthogonal to the shared one and to the other private
-    ones; a transformer over all parts makes xi. Interpretations: xi has ``latent_dim`` columns, as
-    with the other methods, where the authors' has three times the width of a part; the products
-    of parts are divided by what they grow with, rows of a batch over columns of a code.
+    reconstruction MSE(s_m + p_m, u_m): each encoding is split into a shared part, alike over
+    modalities in its first five moments, and a private part, orthogonal to the shared one and to
+    the other private ones; a transformer over all parts makes xi. Interpretations: xi has
+    ``latent_dim`` columns, as with the other methods, where the authors' has three times the
+    width of a part; the products of parts are divided by what they grow with, rows of a batch
+    over columns of a code.
 
     Parameters
     ----------
