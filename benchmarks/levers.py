@@ -29,7 +29,13 @@ from torch import nn
 from sklearn_omib import OMIBClassifier, OMIBClassifierCV, OMIBRegressor, OMIBRegressorCV
 from sklearn_omib._stacked import Siblings, train_stacked
 from sklearn_omib.datasets import make_multimodal_classification, make_multimodal_regression
-from sklearn_omib.nn import CategoricalTask, CrossAttentionFusion, LowRankFusion, OMIBNetwork
+from sklearn_omib.nn import (
+    CategoricalTask,
+    CrossAttentionFusion,
+    LowRankFusion,
+    OMIBNetwork,
+    stacking,
+)
 from sklearn_omib.nn.layers import mlp
 from sklearn_omib.nn.random import Dropout
 
@@ -218,6 +224,10 @@ class AttendedProduct(CrossAttentionFusion):
     def forward(self, zeta):
         fused = super().forward(zeta)
         return fused._replace(xi=fused.xi + self.product(fused.tokens).xi)
+
+
+# its forward takes stacked networks, as those of the package do
+stacking._LEADING_DIMENSIONS = (*stacking._LEADING_DIMENSIONS, AttendedProduct)
 
 
 class Product:
