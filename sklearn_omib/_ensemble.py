@@ -23,7 +23,7 @@ class EnsembleOMIB(BaseOMIB):
     _parameter_constraints: ClassVar[dict] = {
         "n_members": [Interval(Integral, 1, None, closed="left")],
     }
-    _others = []  # type: ignore[var-annotated]  # (estimator, data, seed), then estimators
+    _others = ()  # all members but this one
 
     def _prepare(self, X, y, sample_weight, groups, resume=False):
         if self.warm_start:
@@ -34,10 +34,12 @@ class EnsembleOMIB(BaseOMIB):
         if isinstance(data[0], StreamData):
             self._check_alone("streaming")
         shared = {**self.get_params(deep=False), "n_members": 1}
-        self._others = []
-        for own_seed in np.random.RandomState(seed).randint(2**31 - 1, size=self.n_members - 1):
-            member = type(self)(**{**shared, "random_state": int(own_seed)})
-            self._others.append((member, *member._prepare(X, y, sample_weight, groups)))
+        seeds = np.random.RandomState(seed).randint(2**31 - 1, size=self.n_members - 1).tolist()
+        members = [type(self)(**{**shared, "random_state": own}) for own in seeds]
+        self._to_train = [
+            Siblings.seeded([member], *member._prepare(X, y, sample_weight, groups))
+            for member in members
+        ]
         return data, seed
 
     def _check_alone(self, reason):
@@ -47,16 +49,15 @@ class EnsembleOMIB(BaseOMIB):
 
     def _partial_fit(self, X, y, sample_weight):
         self._check_alone("partial_fit")
-        self._others = []
         return super()._partial_fit(X, y, sample_weight)
 
     def _train(self, data, seed, warmup_epochs, max_epochs):
-        if not self._others:
+        others = self.__dict__.pop("_to_train", ())
+        self._others = tuple(siblings.estimators[0] for siblings in others)
+        if not others:
             super()._train(data, seed, warmup_epochs, max_epochs)
             return
-        prepared = [(self, data, seed), *self._others]
-        self._others = [member for member, _, _ in self._others]
-        families = [Siblings.seeded([member], *rest) for member, *rest in prepared]
+        families = [Siblings.seeded([self], data, seed), *others]
         try:
             failed = train_stacked(families, None, self.n_threads, self.verbose)
             if failed:

@@ -144,11 +144,12 @@ def best_of(rows, family):
     names = rows[rows.family == family].entrant.unique()
     if OURS not in beside or not len(names):
         return None, None
-    shared = beside[beside[OURS].notna()]
-    complete = shared.reindex(columns=names).dropna(
-        axis=1
-    )  # the mean of fewer seeds is one of other splits
-    return (None, None) if complete.empty else (best := complete.mean().idxmax(), complete[best])
+    shared = beside[beside[OURS].notna()].reindex(columns=names)
+    complete = shared.dropna(axis=1)  # the mean of fewer seeds would be one of other splits
+    if complete.empty:
+        return None, None
+    best = complete.mean().idxmax()
+    return best, complete[best]
 
 
 def _against_best(rows):

@@ -70,8 +70,8 @@ class DMIBObjective(Objective):
         sufficiency = self.task.divergence(observed, output.prediction)
         return {**super()._penalties(output), "sufficiency": sufficiency}
 
-    def _add_branches(self, terms, branch):
-        super()._add_branches(terms, branch[..., :-1])
+    def _add_branches(self, terms, predictions, branch, weight):
+        super()._add_branches(terms, predictions, branch[..., :-1], weight)
         terms["observed_loss"] = branch[..., -1]
         terms["loss"] = terms.loss + terms["observed_loss"]
 

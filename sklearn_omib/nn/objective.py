@@ -147,7 +147,7 @@ class Objective(nn.Module):
             terms["loss"] = terms.loss + terms["variance_loss"]
         self._add_penalties(terms, output, weight)
         if output.branches:
-            self._add_branches(terms, losses[..., :-1])
+            self._add_branches(terms, predictions, losses[..., :-1], weight)
         return terms
 
     def _add_penalties(self, terms, output, weight):
@@ -165,7 +165,8 @@ class Objective(nn.Module):
             penalties["joint_kl"] = gaussian_kl(output.joint.mu, output.joint.sigma)
         return penalties | output.penalties
 
-    def _add_branches(self, terms, branch):
+    def _add_branches(self, terms, predictions, branch, weight):
+        """Add the branches' losses; ``predictions`` are theirs and, last, the fused."""
         terms["branch_loss"] = branch
         terms["loss"] = terms.loss + self.branch_weight * branch.sum(-1)
 
@@ -200,6 +201,7 @@ class OMIBObjective(Objective):
     ratio is mostly noise. The weights never carry gradient, or the loss could fall by changing
     the ratio of the K_m instead of the KL. They are set once per epoch, and kept within
     [.01, 1.99], so that a head that fits its training labels (K to 0) does not throw them about.
+    K_m of a batch, the KL between branch and fused prediction, is the term "divergence".
 
     Parameters
     ----------
@@ -225,24 +227,15 @@ class OMIBObjective(Objective):
         self.register_buffer("weights", torch.ones(n_modalities))
         self.register_buffer("divergence", torch.full((n_modalities,), torch.nan))
 
-    def forward(self, output, y, weight):
-        """Objective of the main phase, as :meth:`Objective.forward`.
-
-        Returns
-        -------
-        ObjectiveTerms
-            Also divergence: K_m, the KL between each branch and the fused prediction.
-        """
-        terms = super().forward(output, y, weight)
-        with torch.no_grad():
-            branches = torch.stack(output.branches, -3)
-            apart = self.task.divergence(branches, output.prediction.unsqueeze(-3))
-            terms["divergence"] = (weight.unsqueeze(-2) * apart).mean(-1)
-        return terms
-
     def _add_penalties(self, terms, output, weight):
         terms["kl"] = _mean(gaussian_kl(output.mu, output.sigma), weight)
         terms["loss"] = terms.loss + self.beta * (self.weights * terms["kl"]).sum(-1)
+
+    def _add_branches(self, terms, predictions, branch, weight):
+        super()._add_branches(terms, predictions, branch, weight)
+        with torch.no_grad():
+            apart = self.task.divergence(predictions[..., :-1, :, :], predictions[..., -1:, :, :])
+            terms["divergence"] = (weight.unsqueeze(-2) * apart).mean(-1)
 
     @torch.no_grad()
     def update(self, output, y, weight, terms):
