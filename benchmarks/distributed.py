@@ -29,7 +29,12 @@ def measure(batch_size, hidden_dim):
     """Fit, and print the seconds of the quickest epoch and the loss they reach."""
     X, y = data()
     clf = OMIBClassifier(
-        batch_size=batch_size, hidden_dim=hidden_dim, warmup_epochs=2, max_epochs=12, random_state=0
+        n_members=1,
+        batch_size=batch_size,
+        hidden_dim=hidden_dim,
+        warmup_epochs=2,
+        max_epochs=12,
+        random_state=0,
     ).fit(X, y)
     main = clf.history_[clf.history_.phase == "main"]
     if os.environ.get("RANK", "0") == "0":

@@ -71,7 +71,8 @@ def take_turns(contestants, rounds):
 def estimator(batch_size, dropout=(0.5, 0.2), **options):
     return OMIBClassifier(
         batch_size=batch_size, dropout=dropout[0], input_dropout=dropout[1], beta=BETA,
-        warmup_epochs=WARMUP, max_epochs=EPOCHS, n_iter_no_change=100, random_state=0, **options,
+        n_members=1, warmup_epochs=WARMUP, max_epochs=EPOCHS, n_iter_no_change=100,
+        random_state=0, **options,
     )  # fmt: skip
 
 
@@ -207,7 +208,8 @@ def search(rounds):
     X, y = make_data(2000)
     betas = np.geomspace(1e-4, 1e-2, 8)
     for hidden_dim, batch_size in ((128, 128), (64, 128), (32, 64)):
-        options = {"hidden_dim": hidden_dim, "batch_size": batch_size, "random_state": 0}
+        options = {"hidden_dim": hidden_dim, "batch_size": batch_size, "n_members": 1,
+                   "random_state": 0}  # fmt: skip
         stacked = OMIBClassifierCV(betas=betas, cv=5, n_jobs=2, **options)
         grid = GridSearchCV(OMIBClassifier(**options), {"beta": betas.tolist()}, cv=5, n_jobs=2)
         contestants = {

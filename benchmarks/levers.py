@@ -4,11 +4,13 @@
     python benchmarks/levers.py ema cosine       # those whose name contains a word
     python benchmarks/levers.py --seeds 3 ema    # seeds 0 to 2
 
-Each lever is compared with the defaults on the same folds and seeds, on training parts only:
-those of ``defaults.py`` but for CMU-MOSI, which cannot rank settings; digits with 400 rows, since
-with all of them nothing is left to gain; and three generated sets of 1000 rows. One process; runs
-are appended to ``results/levers.csv``, so that an interrupted run goes on where it was, and
-``results/levers.md`` is the table made of it. Embeddings of numbers need ``rtdl_num_embeddings``.
+Each lever is compared with one network of the defaults as they were before any of them was taken
+(``BASE`` of ``defaults.py``; "default" in the tables), on the same folds and seeds, on training
+parts only: those of ``defaults.py`` but for CMU-MOSI, which cannot rank settings; digits with 400
+rows, since with all of them nothing is left to gain; and three generated sets of 1000 rows. One
+process; runs are appended to ``results/levers.csv``, so that an interrupted run goes on where it
+was, and ``results/levers.md`` is the table made of it. Embeddings of numbers need
+``rtdl_num_embeddings``.
 """
 
 import argparse
@@ -20,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from defaults import folds, gains, is_regression, predicted, rate, training_parts
+from defaults import BASE, folds, gains, is_regression, predicted, rate, training_parts
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 from skorch.callbacks import Callback
@@ -36,6 +38,7 @@ from sklearn_omib.nn import (
     OMIBNetwork,
     stacking,
 )
+from sklearn_omib.nn.fusion import FUSIONS
 from sklearn_omib.nn.layers import mlp
 from sklearn_omib.nn.random import Dropout
 
@@ -333,7 +336,8 @@ class Single:
 
     def predictions(self, name, X, y, X_test, seed):
         """variation -> prediction."""
-        model = estimator(y, *self.levers)(random_state=seed, **self.parameters)
+        parameters = {**BASE, **self.parameters}
+        model = estimator(y, *self.levers)(random_state=seed, **parameters)
         return {name: predicted(model.fit(X, y), X_test)}
 
 
@@ -397,7 +401,7 @@ class Ensemble:
         kind = estimator(y, OwnSplit, Temperature)
         split_seed = seed if self.shared_split else None
         seeds = [seed] + [100 * (seed + 1) + k for k in range(1, max(SIZES))]
-        members = [kind(random_state=s, split_seed=split_seed) for s in seeds]
+        members = [kind(random_state=s, split_seed=split_seed, **BASE) for s in seeds]
         families = []
         for member in members:
             data, training_seed = member._prepare(X, y, None, None)
@@ -417,7 +421,8 @@ class Search:
 
     def predictions(self, name, X, y, X_test, seed):
         search = OMIBRegressorCV if is_regression(y) else OMIBClassifierCV
-        model = search(betas=5, cv=3, random_state=seed, **self.parameters)
+        parameters = {**BASE, **self.parameters}
+        model = search(betas=5, cv=3, random_state=seed, **parameters)
         return {name: predicted(model.fit(X, y), X_test)}
 
 
@@ -437,12 +442,15 @@ LEVERS = {
     "max_epochs=300, n_iter_no_change=30": Single(max_epochs=300, n_iter_no_change=30),
     "hidden_dim=256": Single(hidden_dim=256),
     "warmup_epochs=20": Single(warmup_epochs=20),
-    **{f"fusion={v}": Single(fusion=v) for v in ("concat", "sum", "gated", "film", "low_rank")},
+    **{f"fusion={v}": Single(fusion=v) for v in FUSIONS if v not in ("cross_attention", "mean")},
     **{f"fusion={v}, linear skip": Single(Skip, fusion=v) for v in ("film", "low_rank")},
     "product of attended tokens": Single(Product),
     "n_members=5": Single(n_members=5),
     "n_members=5, product of attended tokens": Single(Product, n_members=5),
-    **{f"n_members=5, fusion={v}": Single(n_members=5, fusion=v) for v in ("film", "low_rank")},
+    **{
+        f"n_members=5, fusion={v}": Single(n_members=5, fusion=v)
+        for v in ("film", "low_rank", "unnormed_attention")
+    },
     "shared split": Ensemble(shared_split=True),
     "piecewise-linear embeddings": Single(Embedded, embedding="piecewise"),
     "periodic embeddings": Single(Embedded, embedding="periodic"),

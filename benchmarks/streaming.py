@@ -129,7 +129,7 @@ def measure(path, storage, shape):
     columns = {"a": slice(0, cut), "b": slice(cut, shape[1])}
     X = open_table(path, storage, shape)
     y = np.load(path / "y.npy")
-    fit = {"warmup_epochs": 0, "max_epochs": 1, "random_state": 0}
+    fit = {"n_members": 1, "warmup_epochs": 0, "max_epochs": 1, "random_state": 0}
     if storage == "memmap":  # views of the map
         X = {name: X[:, part] for name, part in columns.items()}
         clf = OMIBClassifier(**fit)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from defaults import BASE
 from sklearn.base import is_classifier
 from sklearn.model_selection import GroupKFold, KFold
 
@@ -71,7 +72,7 @@ DATA = {
 def evaluate(name, encoder, seed):
     """Score of an encoder on a data set, averaged over the folds."""
     model, X, y, groups = DATA[name]()
-    model = model(encoders=encoder, random_state=seed)
+    model = model(encoders=encoder, random_state=seed, **BASE)
     folds = GroupKFold(4) if groups is not None else KFold(5, shuffle=True, random_state=seed)
     scores = [
         model.fit(X[train], y[train]).score(X[test], y[test])

@@ -42,7 +42,9 @@ print("share of the score's variance:", truth.share)
 
 
 def fitted(X, beta_scale=1.0):
-    return OMIBClassifier(beta_scale=beta_scale, max_epochs=40, random_state=0).fit(X, y_train)
+    return OMIBClassifier(n_members=1, beta_scale=beta_scale, max_epochs=40, random_state=0).fit(
+        X, y_train
+    )
 
 
 omib = fitted(X_train)

@@ -57,8 +57,8 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector, BaseOMIB):
     head_layers : int, default=2
         Linear maps in each branch and in the prediction head. With 1, interactions between
         modalities are left to the attention alone.
-    fusion : {"cross_attention", "concat", "sum", "mean", "gated", "film", "low_rank"}, \
-default="cross_attention"
+    fusion : {"cross_attention", "unnormed_attention", "concat", "sum", "mean", "gated", "film", \
+"low_rank"}, default="cross_attention"
         How the codes become xi: the paper's attention over modalities; a linear map of all codes
         side by side, the ablation; or one of the other fusions of :mod:`sklearn_omib.nn`.
     n_heads : int, default=4

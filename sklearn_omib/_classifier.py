@@ -22,12 +22,13 @@ class OMIBClassifier(MultimodalClassifier, EnsembleOMIB):
         mask or callable, as in ColumnTransformer, or by a pair ``(columns, shape)`` for
         modalities of more dimensions. ``ModalityDict(...).layout`` is such a dict. With None, a
         table is a single modality, and OMIB a variational information bottleneck.
-    n_members : int, default=1
+    n_members : int or "auto", default="auto"
         Networks that are trained side by side, as one stack, and whose predictions are averaged.
         They differ in initial weights, validation rows, order of rows and noise. ``net_``,
-        ``history_``, ``modality_weights_`` and ``transform`` are the first network's. Several go
-        neither with ``warm_start``, ``partial_fit`` and streamed data nor with fits that
-        processes share.
+        ``history_``, ``modality_weights_`` and ``transform`` are the first network's, which is
+        the one that ``n_members=1`` fits. "auto" is 5 up to 10,000 samples and 1 above; and 1
+        where there cannot be more: with ``warm_start``, a first ``partial_fit``, streamed data
+        and fits that processes share. ``partial_fit`` goes on with all networks of a fit.
     encoders : str, dict of str to encoder, torch.nn.Module or callable, default="auto"
         The encoder of each modality. "auto" goes by the shape of a sample: mlp, conv1d, conv2d or
         sparse; and linear_mlp, which adds a linear map to the mlp, for tables whose columns
@@ -52,8 +53,8 @@ class OMIBClassifier(MultimodalClassifier, EnsembleOMIB):
     head_layers : int, default=2
         Linear maps in each branch and in the prediction head. With 1, interactions between
         modalities are left to the attention alone.
-    fusion : {"cross_attention", "concat", "sum", "mean", "gated", "film", "low_rank"}, \
-default="cross_attention"
+    fusion : {"cross_attention", "unnormed_attention", "concat", "sum", "mean", "gated", "film", \
+"low_rank"}, default="cross_attention"
         How the codes become xi: the paper's attention over modalities; a linear map of all codes
         side by side, the ablation; or one of the other fusions of :mod:`sklearn_omib.nn`.
     n_heads : int, default=4
@@ -132,6 +133,8 @@ default="cross_attention"
         Final weight of each modality's KL; from the second modality on, the paper's r.
     modalities_ : dict of str to tuple
         Shape of one sample of each modality.
+    n_members_ : int
+        Networks whose predictions are averaged.
     n_iter_ : int
         Epochs of the main phase.
     n_features_in_ : int

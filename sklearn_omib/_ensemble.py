@@ -1,15 +1,19 @@
 """Several OMIB networks trained side by side and averaged."""
 
+import copy
 from numbers import Integral
 from typing import ClassVar
 
 import numpy as np
 
-from ._compat import Interval
+from ._compat import Interval, StrOptions
 from ._distributed import current_group
 from ._omib import BaseOMIB
 from ._stacked import Siblings, train_stacked
 from ._stream import StreamData
+
+N_MEMBERS = 5  # of "auto" (benchmarks/levers.py)
+MAX_SAMPLES = 10_000  # for which "auto" pays so many networks
 
 
 class EnsembleOMIB(BaseOMIB):
@@ -18,42 +22,55 @@ class EnsembleOMIB(BaseOMIB):
     They are trained as one stacked network. The first is the one that would be trained alone.
     """
 
-    n_members: int = 1
+    n_members: int | str = "auto"
 
     _parameter_constraints: ClassVar[dict] = {
-        "n_members": [Interval(Integral, 1, None, closed="left")],
+        "n_members": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     }
-    _others = ()  # all members but this one
 
     def _prepare(self, X, y, sample_weight, groups, resume=False):
-        if self.warm_start:
-            self._check_alone("warm_start")
-        if current_group() is not None:
-            self._check_alone("a fit shared by several processes")
         data, seed = super()._prepare(X, y, sample_weight, groups, resume)
-        if isinstance(data[0], StreamData):
-            self._check_alone("streaming")
-        shared = {**self.get_params(deep=False), "n_members": 1}
-        seeds = np.random.RandomState(seed).randint(2**31 - 1, size=self.n_members - 1).tolist()
-        members = [type(self)(**{**shared, "random_state": own}) for own in seeds]
+        n_others = self._count_members(data) - 1
+        seeds = np.random.RandomState(seed).randint(2**31 - 1, size=n_others).tolist()
+        self._others = tuple(
+            copy.copy(self).set_params(n_members=1, random_state=own) for own in seeds
+        )
         self._to_train = [
-            Siblings.seeded([member], *member._prepare(X, y, sample_weight, groups))
-            for member in members
+            Siblings.seeded([other], *other._prepare(X, y, sample_weight, groups))
+            for other in self._others
         ]
         return data, seed
 
-    def _check_alone(self, reason):
-        if self.n_members > 1:
+    def _count_members(self, data):
+        """How many networks a fit with (train, valid) data has."""
+        if self.warm_start:
+            return self._alone("warm_start")
+        if current_group() is not None:
+            return self._alone("a fit shared by several processes")
+        if isinstance(data[0], StreamData):
+            return self._alone("streaming")
+        if self.n_members == "auto":
+            n_samples = sum(len(part) for part in data if part is not None)
+            return N_MEMBERS if n_samples <= MAX_SAMPLES else 1
+        return self.n_members
+
+    def _alone(self, reason):
+        if self.n_members not in ("auto", 1):
             self.__dict__.pop("net_", None)  # prepared, but not fitted
             raise ValueError(f"{reason} goes with one network, but n_members={self.n_members}.")
+        return 1
 
     def _partial_fit(self, X, y, sample_weight):
-        self._check_alone("partial_fit")
+        if hasattr(self, "net_"):
+            for other in self._others:
+                other._partial_fit(X, y, sample_weight)
+        else:
+            self._alone("a first partial_fit")
+            self._others = ()
         return super()._partial_fit(X, y, sample_weight)
 
     def _train(self, data, seed, warmup_epochs, max_epochs):
         others = self.__dict__.pop("_to_train", ())
-        self._others = tuple(siblings.estimators[0] for siblings in others)
         if not others:
             super()._train(data, seed, warmup_epochs, max_epochs)
             return
@@ -68,3 +85,7 @@ class EnsembleOMIB(BaseOMIB):
 
     def _members(self):
         return [self, *self._others]
+
+    def _read_off(self, before=0):
+        super()._read_off(before)
+        self.n_members_ = len(self._members())

@@ -49,7 +49,6 @@ def _constraints(estimator_class):
         **shared,
         "betas": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "cv": ["cv_object"],
-        "n_members": [Interval(Integral, 1, None, closed="left")],
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
         "refit": ["boolean"],
         "n_jobs": [Integral, None],
@@ -107,22 +106,21 @@ class BaseOMIBCV(
         )
         self.betas_ = self._grid()
         scorer = check_scoring(self, scoring=self.scoring)
-        seeds = self._member_seeds(rng)
+        seed = rng.randint(2**31 - 1)
+        if isinstance(self.random_state, Integral):
+            seed = self.random_state  # the folds' networks are those of a GridSearchCV
         splits = list(check_cv(self.cv, y, classifier=is_classifier(self)).split(X, y, groups))
 
-        def family(rows, seed, betas):
-            return self._siblings(X, y, weight, groups, rows, seed, betas)
-
-        families = [[family(train, seed, self.betas_) for seed in seeds] for train, _ in splits]
-        self._train([siblings for members in families for siblings in members])
-        members = [_that_ended(some) for some in families]  # by fold and beta
-        self._rate(members, splits, X, y, scorer)
+        families = [self._siblings(X, y, weight, groups, train, seed) for train, _ in splits]
+        self._train(families)
+        fits = [family.estimators for family in families]  # by fold and beta
+        self._rate(fits, splits, X, y, scorer)
         if self.refit:
-            final = [family(np.arange(len(X)), seed, [self.beta_]) for seed in seeds]
-            self._train(final)
-            self.estimators_ = [siblings.estimators[0] for siblings in final]
+            final = self._estimator(self.beta_, seed, self.n_members)
+            self.estimators_ = [final.fit(X, y, weight, groups)]
         else:
-            self.estimators_ = [one for some in members for one in some[self.best_index_]]
+            of_folds = [some[self.best_index_] for some in fits]
+            self.estimators_ = [one for one in of_folds if _has_ended(one)]
         self._n_features_out = self.latent_dim * len(self.estimators_)
         self.n_iter_ = max(estimator.n_iter_ for estimator in self.estimators_)
         return self
@@ -138,27 +136,23 @@ class BaseOMIBCV(
             )
         return betas
 
-    def _member_seeds(self, rng):
-        """The first member is the estimator one would fit with this random_state."""
-        seeds = rng.randint(2**31 - 1, size=self.n_members).tolist()
-        if isinstance(self.random_state, Integral):
-            seeds[0] = self.random_state
-        return seeds
-
-    def _siblings(self, X, y, weight, groups, rows, seed, betas):
-        """Prepared estimators for some rows, one per beta."""
+    def _estimator(self, beta, seed, n_members):
         shared = {
             name: value for name, value in self.get_params(deep=False).items() if name not in OWN
         }
-        first = self._estimator_class(
-            **{**shared, "modalities": None, "random_state": seed, "beta": betas[0], "n_members": 1}
-        )
-        self._tell_target(first)
+        own = {"modalities": None, "random_state": seed, "beta": beta, "n_members": n_members}
+        estimator = self._estimator_class(**{**shared, **own})
+        self._tell_target(estimator)
+        return estimator
+
+    def _siblings(self, X, y, weight, groups, rows, seed):
+        """Prepared estimators of one network for some rows, one per beta."""
+        first = self._estimator(self.betas_[0], seed, 1)
         data, training_seed = first._prepare(
             X[rows], _rows(y, rows), weight[rows], None if groups is None else _rows(groups, rows)
         )
         estimators = [first]
-        for beta in betas[1:]:
+        for beta in self.betas_[1:]:
             other = copy.deepcopy(first)
             other.beta = float(beta)
             other._set_beta()
@@ -177,16 +171,16 @@ class BaseOMIBCV(
                 stacklevel=3,
             )
 
-    def _rate(self, members, splits, X, y, scorer):
+    def _rate(self, fits, splits, X, y, scorer):
         """Score every beta on every fold and choose the best."""
         scores = np.full((len(self.betas_), len(splits)), np.nan)
         seconds = np.zeros_like(scores)
         for fold, (_, test) in enumerate(splits):
             X_test, y_test = X[test], _rows(y, test)
-            for i, some in enumerate(members[fold]):
-                if some:
-                    scores[i, fold] = scorer(self._ensemble(some), X_test, y_test)
-                    seconds[i, fold] = sum(one.history_.seconds.sum() for one in some)
+            for i, one in enumerate(fits[fold]):
+                if _has_ended(one):
+                    scores[i, fold] = scorer(self._predicting_by(one), X_test, y_test)
+                    seconds[i, fold] = one.history_.seconds.sum()
         mean = scores.mean(1)
         results = {
             "mean_fit_time": seconds.mean(1),
@@ -205,11 +199,11 @@ class BaseOMIBCV(
         self.best_score_ = float(mean[self.best_index_])
         self.beta_ = float(self.betas_[self.best_index_])
 
-    def _ensemble(self, estimators):
-        """This search as if it had ended with some estimators."""
-        ensemble = copy.copy(self)
-        ensemble.estimators_ = estimators
-        return ensemble
+    def _predicting_by(self, estimator):
+        """This search as if it had ended with one estimator."""
+        ended = copy.copy(self)
+        ended.estimators_ = [estimator]
+        return ended
 
     def _each(self, method, X, **options):
         check_is_fitted(self, "estimators_")
@@ -217,7 +211,7 @@ class BaseOMIBCV(
         return [getattr(estimator, method)(X, **options) for estimator in self.estimators_]
 
     def transform(self, X):
-        """Return the fused representation xi of every network, side by side.
+        """Return the fused representation xi, those of several estimators side by side.
 
         Parameters
         ----------
@@ -225,7 +219,7 @@ class BaseOMIBCV(
 
         Returns
         -------
-        ndarray of shape (n_samples, n_networks * latent_dim)
+        ndarray of shape (n_samples, n_estimators * latent_dim)
         """
         return np.hstack(self._each("transform", X))
 
@@ -237,16 +231,15 @@ class BaseOMIBCV(
         return tags
 
 
-def _that_ended(families):
-    """For each beta, the members whose training reached its end."""
-    by_beta = zip(*(siblings.estimators for siblings in families), strict=True)
-    return [[estimator for estimator in some if hasattr(estimator, "net_")] for some in by_beta]
+def _has_ended(estimator):
+    """Whether training reached its end."""
+    return hasattr(estimator, "net_")
 
 
 class OMIBClassifierCV(ClassifierMixin, BaseOMIBCV):
     """OMIBClassifier with beta chosen by cross-validation, all fits side by side.
 
-    All betas, folds and members are trained side by side as one stacked network, each with the
+    All betas and folds are trained side by side as one stacked network, each with the
     rows, seed and early stopping it would have alone: scores are those of a GridSearchCV over
     ``beta`` with the same folds and the same integer ``random_state``, up to rounding.
 
@@ -259,13 +252,14 @@ class OMIBClassifierCV(ClassifierMixin, BaseOMIBCV):
         from M_u / 100 to M_u of all samples.
     cv : int, splitter or iterable, default=5
         As in GridSearchCV.
-    n_members : int, default=1
-        Networks per fit that differ in their seed; probabilities are averaged over them.
+    n_members : int or "auto", default="auto"
+        Networks of the last fit, as in :class:`OMIBClassifier`; in the folds there is one per
+        beta.
     scoring : str, callable or None, default=None
         As in GridSearchCV; None is accuracy.
     refit : bool, default=True
-        Fit the best beta on all samples, ``n_members`` times. False keeps the networks of the
-        folds with the best beta and averages their probabilities.
+        Fit the best beta on all samples. False keeps the networks of the folds with the best beta
+        and averages their probabilities.
     n_jobs : int, default=None
         Stacks trained at the same time, in threads; -1 is one per CPU core. Changes nothing but
         the time.
@@ -290,7 +284,7 @@ standardize, class_weight, device, precision, n_threads, random_state, verbose
     beta_bounds_ : BetaBounds
         Of all samples.
     estimators_ : list of OMIBClassifier
-        The networks that predict.
+        What predicts: one fit, or those of the folds.
     classes_ : ndarray of shape (n_classes,)
     modalities_ : dict of str to tuple
         Shape of one sample of each modality.
@@ -327,7 +321,7 @@ standardize, class_weight, device, precision, n_threads, random_state, verbose
         *,
         betas=10,
         cv=5,
-        n_members=1,
+        n_members="auto",
         scoring=None,
         refit=True,
         n_jobs=None,
@@ -372,7 +366,7 @@ standardize, class_weight, device, precision, n_threads, random_state, verbose
         estimator._known_classes = None if self._multilabel else self.classes_
 
     def predict_proba(self, X):
-        """Probability of each class, averaged over the networks.
+        """Probability of each class, averaged over all networks.
 
         Parameters
         ----------
@@ -429,13 +423,14 @@ class OMIBRegressorCV(RegressorMixin, BaseOMIBCV):
         from M_u / 100 to M_u of all samples.
     cv : int, splitter or iterable, default=5
         As in GridSearchCV.
-    n_members : int, default=1
-        Networks per fit that differ in their seed.
+    n_members : int or "auto", default="auto"
+        Networks of the last fit, as in :class:`OMIBRegressor`; in the folds there is one per
+        beta.
     scoring : str, callable or None, default=None
         As in GridSearchCV; None is R2.
     refit : bool, default=True
-        Fit the best beta on all samples, ``n_members`` times. False keeps the networks of the
-        folds with the best beta and averages their predictions.
+        Fit the best beta on all samples. False keeps the networks of the folds with the best beta
+        and averages their predictions.
     n_jobs : int, default=None
         Stacks trained at the same time, in threads; -1 is one per CPU core. Changes nothing but
         the time.
@@ -451,7 +446,7 @@ standardize, device, precision, n_threads, random_state, verbose
 n_iter_, n_features_in_, feature_names_in_
         As in :class:`OMIBClassifierCV`.
     estimators_ : list of OMIBRegressor
-        The networks that predict.
+        What predicts: one fit, or those of the folds.
 
     See Also
     --------
@@ -479,7 +474,7 @@ n_iter_, n_features_in_, feature_names_in_
         *,
         betas=10,
         cv=5,
-        n_members=1,
+        n_members="auto",
         scoring=None,
         refit=True,
         n_jobs=None,
@@ -490,7 +485,7 @@ n_iter_, n_features_in_, feature_names_in_
         dropout=0.1,
         input_dropout=0.0,
         head_layers=2,
-        fusion="cross_attention",
+        fusion="unnormed_attention",
         n_heads=4,
         entropy_estimator="gaussian",
         weighting="reference",

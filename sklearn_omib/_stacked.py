@@ -78,17 +78,22 @@ def train_stacked(families, n_jobs=None, n_threads=1, verbose=0):
     with cpu_threads(n_threads), bar or nullcontext():
         parallel, train = Parallel(n_jobs=n_jobs, backend="threading"), delayed(_Stack.train)
         first = families[0].estimators[0]
+        failed = []
         if first.warmup_epochs:
             leaders = [Siblings([f.estimators[0]], f.data, f.rows, f.noise) for f in families]
-            parallel(
+            warmed = parallel(
                 train(some, "warm-up", first.warmup_epochs) for some in _stacks(leaders, n_jobs)
             )
+            diverged = {id(leader): why for some in warmed for leader, why in some}
             for family in families:
                 _share_warm_up(family.estimators)
-        failed = parallel(
+                why = diverged.get(id(family.estimators[0]))
+                failed += [(one, why) for one in family.estimators if why is not None]
+            families = [f for f in families if id(f.estimators[0]) not in diverged]
+        trained = parallel(
             train(some, "main", first.max_epochs, bar) for some in _stacks(families, n_jobs)
         )
-    failed = [pair for some in failed for pair in some]
+    failed += [pair for some in trained for pair in some]
     for estimator, _ in failed:
         del estimator.net_
     for family in families:
@@ -167,6 +172,8 @@ class _Stack:
         """Train for a number of epochs; networks that settle or diverge leave before."""
         for epoch in range(epochs):
             started, n_networks = time.perf_counter(), len(self.estimators)
+            if self.bar is not None:
+                self.bar.set_postfix_str(f"{phase}, epoch {epoch + 1} of at most {epochs}")
             if phase == "main" and epoch:
                 self.objective.reweight()
             means = {"train": self._pass(phase, 0)}
@@ -269,6 +276,13 @@ class _Stack:
         nets = [self.estimators[k].net_ for k in rows]
         unstack(self.module, [net.module_ for net in nets], rows)
         unstack(self.objective, [net.criterion_ for net in nets], rows)
+        known = {id(estimator) for estimator, _ in self.failed}
+        for estimator in (self.estimators[k] for k in rows):
+            if id(estimator) not in known:
+                try:
+                    estimator.net_.check_weights()
+                except ValueError as error:
+                    self.failed.append((estimator, str(error)))
         if self.bar is not None:
             self.bar.update(len(rows))
         kept = np.setdiff1d(np.arange(len(self.estimators)), rows)

@@ -391,9 +391,13 @@ class TwoPhaseNet(NeuralNet):
             self.fit_loop(data, epochs=epochs)
         self.optimizer_.detach()
         self.notify("on_train_end", X=data, y=None)
+        self.check_weights()
+        return self
+
+    def check_weights(self):
+        """Raise ValueError if any weight is not finite."""
         if not all(parameter.isfinite().all() for parameter in self.module_.parameters()):
             self._raise_diverged("weights are not finite")
-        return self
 
     def predict_batches(self, data):
         """Yield (prediction, xi, log_variance) for successive batches of rows."""

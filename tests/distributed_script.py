@@ -74,7 +74,7 @@ def exact():
 
 def exact_fits(batch_size):
     X, score = data()
-    fit = {**QUIET, "batch_size": batch_size, "max_epochs": 8, "warmup_epochs": 3}
+    fit = {**QUIET, "n_members": 1, "batch_size": batch_size, "max_epochs": 8, "warmup_epochs": 3}
     clf = OMIBClassifier(**fit).fit(X, score > 0)
     seen, step = [], TwoPhaseNet.train_step
 

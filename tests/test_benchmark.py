@@ -209,7 +209,7 @@ def test_sentences_tell_where_omib_loses(bench, tmp_path):
     assert "the best of scikit-learn: higher on won; lower on lost; not told apart on even." in page
     assert "* lost: OMIB 0.390, forest 0.500; -0.110" in page
     assert "the best of the paper's methods" not in page
-    assert "Methods without rows: OMIB-CV, Concat" in page
+    assert "Methods without rows: OMIB, one network, OMIB-CV, Concat" in page
 
 
 def test_the_choice_is_made_by_inner_scores(bench):

@@ -64,10 +64,35 @@ def test_a_number_of_members_that_cannot_be_is_an_error(tables):
     X, y, _ = tables
     with pytest.raises(ValueError, match="warm_start goes with one network, but n_members=2"):
         OMIBClassifier(n_members=2, warm_start=True, **FAST).fit(X, y)
-    with pytest.raises(ValueError, match="partial_fit goes with one network, but n_members=2"):
+    with pytest.raises(ValueError, match="a first partial_fit goes with one network, but n_memb"):
         OMIBClassifier(n_members=2, **FAST).partial_fit(X, y, classes=[0, 1])
     with pytest.raises(ValueError, match="'n_members' parameter"):
         OMIBClassifier(n_members=0, **FAST).fit(X, y)
+
+
+def test_by_itself_the_number_goes_by_what_can_be(tables, monkeypatch):
+    X, y, _ = tables
+    model = OMIBClassifier(**FAST).fit(X, y)
+    assert model.n_members_ == len(model._members()) == 5
+    p = OMIBClassifier(n_members=5, **FAST).fit(X, y).predict_proba(X)
+    np.testing.assert_array_equal(model.predict_proba(X), p)
+    assert OMIBClassifier(warm_start=True, **FAST).fit(X, y).n_members_ == 1
+    assert OMIBClassifier(**FAST).partial_fit(X, y, classes=[0, 1]).n_members_ == 1
+    monkeypatch.setattr("sklearn_omib._ensemble.MAX_SAMPLES", len(y) - 1)
+    model.fit(X, y)
+    assert model.n_members_ == 1
+    alone = OMIBClassifier(n_members=1, **FAST).fit(X, y)
+    np.testing.assert_array_equal(model.predict_proba(X), alone.predict_proba(X))
+
+
+def test_chunks_go_on_with_all_members(fitted, tables):
+    X, y, _ = tables
+    before = [member.predict_proba(X) for member in alone(fitted) if member.fit(X, y)]
+    fitted.partial_fit(X, y)
+    after = [member._forward(X, 0)[0] for member in fitted._members()]
+    assert fitted.n_members_ == 3
+    for old, scores in zip(before, after, strict=True):
+        assert not np.allclose(special.softmax(scores, axis=1), old, atol=1e-4)
 
 
 def test_a_member_that_diverges_leaves_nothing_fitted(tables):

@@ -28,7 +28,7 @@ def test_every_kind_of_block_is_learned_from(mixed):
     assert clf.score(X, y) > 0.95
     probabilities = clf.predict_proba(X)
     np.testing.assert_allclose(probabilities.sum(1), 1)
-    np.testing.assert_allclose(np.log(probabilities), clf.predict_log_proba(X), rtol=1e-6)
+    np.testing.assert_allclose(np.log(probabilities), clf.predict_log_proba(X), rtol=1e-5)
     assert clf.transform(X).shape == (120, 32)
     assert clf.modalities_ == X.sample_shapes and clf.n_features_in_ == X.shape[1]
     reg = quick(OMIBRegressor, early_stopping=False).fit(X, score)
@@ -215,7 +215,7 @@ def test_limit_of_one_modality_is_ridge_regression():
 
 def test_standard_deviation_stays_bounded_away_from_the_data(tables):
     X, _, score = tables
-    reg = quick(OMIBRegressor).fit(X, score)
+    reg = quick(OMIBRegressor, n_members=1).fit(X, score)
     _, near = reg.predict(X, return_std=True)
     _, far = reg.predict({"a": 100 * X["a"], "b": X["b"]}, return_std=True)
     assert far.max() / near.min() < np.exp(3.01) and near.max() / far.min() < np.exp(3.01)

@@ -40,7 +40,9 @@ def test_pools_differ_by_the_variance_between_members(levers, rng):
 def test_averaged_weights_are_validated_and_training_goes_on_without_them(levers, sample):
     X, y = sample
     histories = [
-        levers.estimator(y, *with_them)(max_epochs=8, random_state=0).fit(X, y).history_
+        levers.estimator(y, *with_them)(max_epochs=8, random_state=0, **levers.BASE)
+        .fit(X, y)
+        .history_
         for with_them in ((), (levers.Averaging,))
     ]
     plain, averaged = (history[history.phase == "main"] for history in histories)
@@ -51,7 +53,7 @@ def test_averaged_weights_are_validated_and_training_goes_on_without_them(levers
 
 def test_a_linear_path_begins_at_zero_and_is_learned(levers, sample):
     X, y = sample
-    model = levers.estimator(y, levers.Skip)(max_epochs=3, random_state=0).fit(X, y)
+    model = levers.estimator(y, levers.Skip)(max_epochs=3, random_state=0, **levers.BASE).fit(X, y)
     assert all(linear.weight.abs().max() > 0 for linear in model.net_.module_.maps)
     a, b = model.predict(X), model.predict({name: block[:60] for name, block in X.items()})
     np.testing.assert_allclose(a[:60], b, rtol=1e-5)

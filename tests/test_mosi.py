@@ -17,10 +17,10 @@ def mosi():
         pytest.skip(str(error))
 
 
-def mean_test_accuracy(mosi, names):
+def mean_test_accuracy(mosi, names, seeds=SEEDS):
     train, test = mosi.X_train.select(names), mosi.X_test.select(names)
     scores = []
-    for seed in SEEDS:
+    for seed in seeds:
         clf = OMIBClassifier(random_state=seed)
         clf.fit(train, mosi.y_train, groups=mosi.groups_train)
         scores.append(clf.score(test, mosi.y_test))

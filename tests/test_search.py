@@ -62,6 +62,7 @@ def grid(search, X, y, **fit_params):
     shared = search.get_params(deep=False)
     names = PAIRS[type(search)]().get_params()
     estimator = PAIRS[type(search)](**{k: v for k, v in shared.items() if k in names})
+    estimator.set_params(n_members=1)  # as in the folds of the search
     other = GridSearchCV(estimator, {"beta": list(search.betas)}, cv=search.cv)
     return other.fit(X, y, **fit_params)
 
@@ -127,7 +128,7 @@ def test_networks_stop_on_their_own(kinds):
         search.fit(X, score > 0)
         other = grid(search, X, score > 0)
         alone = [
-            OMIBClassifier(beta=search.beta_, **settings).fit(X[rows], score[rows] > 0)
+            OMIBClassifier(n_members=1, beta=search.beta_, **settings).fit(X[rows], score[rows] > 0)
             for rows, _ in StratifiedKFold(3).split(X, score > 0)
         ]
     np.testing.assert_allclose(search.scores_.mean(1), other.cv_results_["mean_test_score"])
@@ -196,10 +197,20 @@ def test_grid_lies_on_the_bound(kinds):
     assert one.betas_.tolist() == [one.beta_bounds_.upper]
 
 
-def test_members_are_averaged(kinds):
+def test_the_last_fit_is_that_of_the_estimator(kinds):
     X, score = kinds
     X = X.select(["table", "own"])
     search = OMIBClassifierCV(betas=BETAS[:2], cv=2, n_members=3, **FAST).fit(X, score > 0)
+    assert [one.n_members_ for one in search.estimators_] == [3]
+    one = OMIBClassifier(beta=search.beta_, n_members=3, **FAST).fit(X, score > 0)
+    np.testing.assert_array_equal(search.predict_proba(X), one.predict_proba(X))
+
+
+def test_networks_of_the_folds_are_averaged(kinds):
+    X, score = kinds
+    X = X.select(["table", "own"])
+    options = {"betas": BETAS[:2], "cv": 3, "refit": False, **FAST}
+    search = OMIBClassifierCV(**options).fit(X, score > 0)
     assert len(search.estimators_) == 3
     each = [member.predict_proba(X) for member in search.estimators_]
     assert not np.allclose(each[0], each[1])
@@ -207,7 +218,7 @@ def test_members_are_averaged(kinds):
     np.testing.assert_allclose(search.predict_log_proba(X), np.log(np.mean(each, 0)))
     assert search.transform(X).shape == (len(X), 3 * FAST["latent_dim"])
     assert len(search.get_feature_names_out()) == 3 * FAST["latent_dim"]
-    reg = OMIBRegressorCV(betas=BETAS[:2], cv=2, n_members=2, **FAST).fit(X, score)
+    reg = OMIBRegressorCV(**options).fit(X, score)
     mean, std = reg.predict(X, return_std=True)
     singles = [member.predict(X, return_std=True) for member in reg.estimators_]
     np.testing.assert_allclose(mean, np.mean([m for m, _ in singles], 0))

@@ -78,7 +78,8 @@ def test_history_of_a_regressor_explains_its_loss(tables):
 
 def test_the_best_epoch_is_kept(tables):
     X, y, _ = tables
-    fit = {"max_epochs": 60, "n_iter_no_change": 5, "learning_rate": 0.02, "random_state": 0}
+    fit = {"max_epochs": 60, "n_iter_no_change": 5, "learning_rate": 0.02, "random_state": 0,
+           "n_members": 1}  # fmt: skip
     clf = OMIBClassifier(**fit).fit(X, y)
     losses = clf.history_.valid_task_loss
     best = losses.idxmin()
@@ -150,9 +151,12 @@ def test_partial_fit_learns_over_chunks(tables):
 
 def test_verbose_shows_progress(tables, capsys):
     X, y, _ = tables
-    OMIBClassifier(max_epochs=2, warmup_epochs=1, verbose=1).fit(X, y)
+    OMIBClassifier(n_members=1, max_epochs=2, warmup_epochs=1, verbose=1).fit(X, y)
     shown = capsys.readouterr().err
     assert "warm-up" in shown and "main" in shown and "train_loss" in shown
+    OMIBClassifier(n_members=2, max_epochs=2, warmup_epochs=1, verbose=1).fit(X, y)
+    shown = capsys.readouterr().err
+    assert "networks" in shown and "main, epoch 2 of at most 2" in shown and "2/2" in shown
     OMIBClassifier(max_epochs=2, warmup_epochs=1).fit(X, y)
     assert capsys.readouterr().err == ""
 

@@ -31,6 +31,7 @@ from sklearn.svm import SVC, SVR
 from sklearn_omib.preprocessing import ModalityConcatenator
 
 OMIB, PAPER, SKLEARN = FAMILIES = ("OMIB", "the paper's methods", "scikit-learn")
+ONE_NETWORK = "OMIB, one network"
 SUFFIX = {CLASSIFICATION: "Classifier", REGRESSION: "Regressor", ANOMALY: "AnomalyDetector"}
 
 # Spaces of the neural methods: how they are trained, and what weighs their penalties
@@ -71,15 +72,24 @@ class Method(NamedTuple):
 
 
 # -- neural ---------------------------------------------------------------------------------------
-def _named(module, name, seed, X):
+def _named(module, name, seed, X, **parameters):
     # imported when it is made: the paper's methods may not be there
-    return getattr(import_module(module), name)(random_state=seed)
+    return getattr(import_module(module), name)(random_state=seed, **parameters)
 
 
 def neural(family, module, name):
     space = TRAINING | PENALTIES[name]
     make = {task: partial(_named, module, name + suffix) for task, suffix in SUFFIX.items()}
     return Method(family, make, {CLASSIFICATION: space, REGRESSION: space})
+
+
+def one_network():
+    """What of OMIB is left without averaging."""
+    make = {
+        task: partial(_named, "sklearn_omib", f"OMIB{SUFFIX[task]}", n_members=1)
+        for task in (CLASSIFICATION, REGRESSION)
+    }
+    return Method(OMIB, make, {})
 
 
 def search_over_beta():
@@ -194,6 +204,7 @@ def on_components(detector):
 # -- all of them ----------------------------------------------------------------------------------
 METHODS = {
     "OMIB": neural(OMIB, "sklearn_omib", "OMIB"),
+    ONE_NETWORK: one_network(),
     "OMIB-CV": search_over_beta(),
     **{
         name: neural(PAPER, "sklearn_omib.baselines", name) for name in PENALTIES if name != "OMIB"

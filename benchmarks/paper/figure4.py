@@ -40,7 +40,7 @@ def evaluate(seed, n_samples, largest):
     """The median epoch of one fit."""
     X, y = draw(largest)
     clf = OMIBClassifier(
-        warmup_epochs=0, max_epochs=EPOCHS, batch_size=BATCH_SIZE, random_state=seed
+        n_members=1, warmup_epochs=0, max_epochs=EPOCHS, batch_size=BATCH_SIZE, random_state=seed
     ).fit(X[:n_samples], y[:n_samples])
     return [{"seed": seed, "n_samples": n_samples, "seconds": clf.history_.seconds.median()}]
 

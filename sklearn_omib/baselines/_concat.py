@@ -21,8 +21,8 @@ class Concat(BaseBaseline):
 
     Parameters
     ----------
-    fusion : {"concat", "cross_attention", "sum", "mean", "gated", "film", "low_rank"}, \
-default="concat"
+    fusion : {"concat", "cross_attention", "unnormed_attention", "sum", "mean", "gated", "film", \
+"low_rank"}, default="concat"
         How the codes, linear maps of the encodings, become xi.
 
     References

@@ -27,8 +27,8 @@ class CMIB(BaseBaseline):
     beta : float, default=2e-5
         Weight of each KL, per nat, summed over latent dimensions. The default is the authors'
         1e-3, a mean over 50 dimensions.
-    fusion : {"concat", "cross_attention", "sum", "mean", "gated", "film", "low_rank"}, \
-default="concat"
+    fusion : {"concat", "cross_attention", "unnormed_attention", "sum", "mean", "gated", "film", \
+"low_rank"}, default="concat"
         How the codes become one.
 
     References
@@ -69,8 +69,8 @@ class EMIB(CMIB):
     beta : float, default=2e-5
         Weight of the KL, per nat, summed over latent dimensions. The default is the authors' 1e-3,
         a mean over 50 dimensions.
-    fusion : {"concat", "cross_attention", "sum", "mean", "gated", "film", "low_rank"}, \
-default="concat"
+    fusion : {"concat", "cross_attention", "unnormed_attention", "sum", "mean", "gated", "film", \
+"low_rank"}, default="concat"
         How the encodings, mapped linearly to ``latent_dim``, become one.
 
     References
@@ -95,8 +95,8 @@ class LMIB(CMIB):
     beta : float, default=2e-5
         Weight of each KL, per nat, summed over latent dimensions. The default is the authors'
         1e-3, a mean over 50 dimensions.
-    fusion : {"concat", "cross_attention", "sum", "mean", "gated", "film", "low_rank"}, \
-default="concat"
+    fusion : {"concat", "cross_attention", "unnormed_attention", "sum", "mean", "gated", "film", \
+"low_rank"}, default="concat"
         How the codes become xi.
 
     References

@@ -24,6 +24,7 @@ from .fusion import (
     LowRankFusion,
     MeanFusion,
     SumFusion,
+    UnnormedAttentionFusion,
 )
 from .layers import mlp
 from .model import FusionNetwork, NetworkOutput, OMIBNetwork
@@ -72,6 +73,7 @@ __all__ = [
     "SparseEncoder",
     "SparseLinear",
     "SumFusion",
+    "UnnormedAttentionFusion",
     "VariationalBottleneck",
     "build_encoder",
     "dynamic_weights",

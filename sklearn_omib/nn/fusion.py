@@ -53,7 +53,7 @@ class CrossAttentionFusion(nn.Module):
         self.in_proj = nn.Linear(latent_dim, 3 * latent_dim)
         self.out_proj = nn.Linear(latent_dim, latent_dim)
         self.dropout = Dropout(dropout)
-        self.norm = nn.LayerNorm(latent_dim)
+        self.norm: nn.Module = nn.LayerNorm(latent_dim)
         self.project = nn.Linear(n_modalities * latent_dim, latent_dim)
 
     def attend(self, tokens):
@@ -81,6 +81,21 @@ class CrossAttentionFusion(nn.Module):
         values, attention = self.attend(self.norm(tokens))
         tokens = tokens + self.dropout(values)
         return Fused(self.project(tokens.flatten(-2)), tokens, attention)
+
+
+class UnnormedAttentionFusion(CrossAttentionFusion):
+    """t = zeta + embedding; t' = t + Attention(t, t, t); xi = W [t'_1 .. t'_M].
+
+    Codes are drawn in training and means in prediction, which are shorter where a code holds
+    little. A norm raises them to the same length again: what the network reads then is not what
+    it was trained on. Where the size of a code says how much, as in regression, that costs.
+
+    Parameters as :class:`CrossAttentionFusion`.
+    """
+
+    def __init__(self, n_modalities, latent_dim, n_heads, dropout):
+        super().__init__(n_modalities, latent_dim, n_heads, dropout)
+        self.norm = nn.Identity()
 
 
 class ConcatFusion(nn.Module):
@@ -189,6 +204,7 @@ class LowRankFusion(nn.Module):
 
 FUSIONS = {
     "cross_attention": CrossAttentionFusion,
+    "unnormed_attention": UnnormedAttentionFusion,
     "concat": ConcatFusion,
     "sum": SumFusion,
     "mean": MeanFusion,
