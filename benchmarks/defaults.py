@@ -29,9 +29,9 @@ RESULTS = Path(__file__).parent / "results"
 SEEDS = (0, 1, 2)
 N_FOLDS = 5
 
-# one network, and the attention of classifiers: what the parameters below were measured with.
-# benchmarks/levers.py has the evidence for what the defaults of these two are now
-BASE = {"n_members": 1, "fusion": "cross_attention"}
+# what the parameters below were measured with; benchmarks/levers.py has the evidence for what the
+# defaults of these are now
+BASE = {"n_members": 1, "fusion": "cross_attention", "modality_dropout": 0.0}
 
 VARIATIONS = {
     "default": {},

@@ -40,7 +40,6 @@ from sklearn_omib.nn import (
 )
 from sklearn_omib.nn.fusion import FUSIONS
 from sklearn_omib.nn.layers import mlp
-from sklearn_omib.nn.random import Dropout
 
 RESULTS = Path(__file__).parent / "results"
 SIZES = (1, 3, 5, 8)  # of ensembles
@@ -240,33 +239,6 @@ class Product:
         return OMIBNetwork(**shared, fusion=AttendedProduct, n_heads=self.n_heads)
 
 
-class DroppingNetwork(OMIBNetwork):
-    """OMIB's network, in training with whole codes set to zero."""
-
-    def __init__(self, *args, modality_dropout, **options):
-        super().__init__(*args, **options)
-        self.dropped = Dropout(modality_dropout)
-
-    def compress(self, z):
-        codes = super().compress(z)
-        kept = self.dropped(torch.ones_like(codes.zeta[..., :1]))
-        return codes._replace(zeta=codes.zeta * kept)
-
-
-class ModalityDropout:
-    """Drop whole modalities behind their bottleneck."""
-
-    modality_dropout: float = 0.1
-
-    def _make_network(self, **shared):
-        return DroppingNetwork(
-            **shared,
-            fusion=self.fusion,
-            n_heads=self.n_heads,
-            modality_dropout=self.modality_dropout,
-        )
-
-
 class SmoothTask(CategoricalTask):
     """Cross-entropy, in training towards labels of which a share is spread over all classes."""
 
@@ -433,8 +405,8 @@ LEVERS = {
     "ema, learning_rate=1e-3": Single(Averaging, learning_rate=1e-3),
     "linear skip": Single(Skip),
     "encoders=linear_mlp": Single(encoders="linear_mlp"),
-    "modality dropout .1": Single(ModalityDropout, modality_dropout=0.1),
-    "modality dropout .2": Single(ModalityDropout, modality_dropout=0.2),
+    "modality dropout .1": Single(modality_dropout=0.1),
+    "modality dropout .2": Single(modality_dropout=0.2),
     "label smoothing .05": Single(Smoothing, only="classification"),
     "cosine from 1e-3": Single(Cosine, learning_rate=1e-3, **SCHEDULED),
     "one cycle to 2e-3": Single(OneCycle, learning_rate=2e-3, **SCHEDULED),

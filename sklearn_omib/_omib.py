@@ -17,6 +17,7 @@ class BaseOMIB(BaseMultimodal):
 
     fusion: str = "cross_attention"
     n_heads: int = 4
+    modality_dropout: float = 0.0
     beta: float | str = "auto"
     beta_scale: float = 1.0
     entropy_estimator: Any = "gaussian"
@@ -27,6 +28,7 @@ class BaseOMIB(BaseMultimodal):
     _parameter_constraints: ClassVar[dict] = {
         "fusion": [StrOptions(set(FUSIONS))],
         "n_heads": [Interval(Integral, 1, None, closed="left")],
+        "modality_dropout": [Interval(Real, 0, 1, closed="left")],
         "beta": [StrOptions({"auto", "upper", "lower"}), Interval(Real, 0, None, closed="left")],
         "beta_scale": [Interval(Real, 0, None, closed="left")],
         "entropy_estimator": [StrOptions({"gaussian", "mine"}), HasMethods("estimate")],
@@ -47,7 +49,8 @@ class BaseOMIB(BaseMultimodal):
         self._set_beta()
 
     def _make_network(self, **shared):
-        return OMIBNetwork(**shared, fusion=self.fusion, n_heads=self.n_heads)
+        own = ("fusion", "n_heads", "modality_dropout")
+        return OMIBNetwork(**shared, **{name: getattr(self, name) for name in own})
 
     def _make_objective(self, task):
         return OMIBObjective(task, len(self.modalities_), **self._objective_settings())

@@ -63,6 +63,9 @@ class OMIBRegressor(MultimodalRegressor, EnsembleOMIB):
         is from its mean.
     n_heads : int, default=4
         Attention heads; must divide ``latent_dim``.
+    modality_dropout : float, default=0.0
+        Share of the modalities' codes that the fusion does not see while training, where there are
+        several: none can be relied on alone.
     beta : {"auto", "upper", "lower"} or float, default="auto"
         Weight of the regularisation per nat of KL, summed over latent dimensions. "upper" is
         M_u and "lower" M_l of ``beta_bounds_`` (eq. 17); "auto" is a third of M_u.

@@ -264,9 +264,9 @@ class OMIBClassifierCV(ClassifierMixin, BaseOMIBCV):
         Stacks trained at the same time, in threads; -1 is one per CPU core. Changes nothing but
         the time.
     encoders, hidden_dim, latent_dim, n_layers, dropout, input_dropout, head_layers, fusion, \
-n_heads, entropy_estimator, weighting, trb_weight, warmup_epochs, max_epochs, batch_size, \
-learning_rate, weight_decay, early_stopping, validation_fraction, n_iter_no_change, tol, \
-standardize, class_weight, device, precision, n_threads, random_state, verbose
+n_heads, modality_dropout, entropy_estimator, weighting, trb_weight, warmup_epochs, max_epochs, \
+batch_size, learning_rate, weight_decay, early_stopping, validation_fraction, n_iter_no_change, \
+tol, standardize, class_weight, device, precision, n_threads, random_state, verbose
         As in :class:`OMIBClassifier`, with the same defaults.
 
     Attributes
@@ -334,6 +334,7 @@ standardize, class_weight, device, precision, n_threads, random_state, verbose
         head_layers=2,
         fusion="cross_attention",
         n_heads=4,
+        modality_dropout=0.1,
         entropy_estimator="gaussian",
         weighting="reference",
         trb_weight=1.0,
@@ -435,9 +436,9 @@ class OMIBRegressorCV(RegressorMixin, BaseOMIBCV):
         Stacks trained at the same time, in threads; -1 is one per CPU core. Changes nothing but
         the time.
     encoders, hidden_dim, latent_dim, n_layers, dropout, input_dropout, head_layers, fusion, \
-n_heads, entropy_estimator, weighting, trb_weight, warmup_epochs, max_epochs, batch_size, \
-learning_rate, weight_decay, early_stopping, validation_fraction, n_iter_no_change, tol, \
-standardize, device, precision, n_threads, random_state, verbose
+n_heads, modality_dropout, entropy_estimator, weighting, trb_weight, warmup_epochs, max_epochs, \
+batch_size, learning_rate, weight_decay, early_stopping, validation_fraction, n_iter_no_change, \
+tol, standardize, device, precision, n_threads, random_state, verbose
         As in :class:`OMIBRegressor`, with the same defaults.
 
     Attributes
@@ -487,6 +488,7 @@ n_iter_, n_features_in_, feature_names_in_
         head_layers=2,
         fusion="unnormed_attention",
         n_heads=4,
+        modality_dropout=0.0,
         entropy_estimator="gaussian",
         weighting="reference",
         trb_weight=1.0,

@@ -63,7 +63,12 @@ def evaluate(case, seed, betas, n_samples):
     train, test = split_rows(n_samples)
     probes = Probes(sim.truth.nuisance[test], sim.truth.decision[test])
     OMIBClassifierCV(
-        betas=betas, cv=[(train, test)], scoring=probes, refit=False, random_state=seed
+        betas=betas,
+        cv=[(train, test)],
+        scoring=probes,
+        refit=False,
+        modality_dropout=0,
+        random_state=seed,
     ).fit(sim.X, sim.y)
     bounds = estimate_beta_bounds(sim.X[train])
     shared = {"case": case, "seed": seed, "n_samples": n_samples, "lower": bounds.lower,

@@ -9,7 +9,7 @@ from .bottleneck import Code, Projection, VariationalBottleneck
 from .encoders import build_encoder
 from .fusion import make_fusion
 from .layers import mlp
-from .random import standard_normal_like
+from .random import Dropout, standard_normal_like
 
 MAX_LOG_VARIANCE = 3.0  # a sample's standard deviation is within a factor e^1.5 of the average
 CODES = {"gaussian": VariationalBottleneck, "plain": Projection}
@@ -246,12 +246,23 @@ class OMIBNetwork(FusionNetwork):
 
     Parameters
     ----------
+    modality_dropout : float, default=0.0
+        Share of codes zeta_m that the fusion does not see while training, of several modalities.
+        PAPER-DIFF: the paper hides none.
     **options
         Of :class:`FusionNetwork`, without ``code``, ``joint``, ``branches`` and ``pairing``.
     """
 
-    def __init__(self, *args, fusion="cross_attention", **options):
+    def __init__(self, *args, fusion="cross_attention", modality_dropout=0.0, **options):
         super().__init__(*args, fusion=fusion, branches="encoding and xi", **options)
+        self.modality_dropout = Dropout(modality_dropout if len(self.names) > 1 else 0.0)
+
+    def compress(self, z):
+        codes = super().compress(z)
+        if not (self.training and self.modality_dropout.p):
+            return codes
+        kept = self.modality_dropout(torch.ones_like(codes.zeta[..., :1]))
+        return codes._replace(zeta=codes.zeta * kept)
 
     def warm_up(self, inputs):
         """Branch predictions from [z_m, e_m], e_m ~ N(0, I_k) in place of xi (Alg. 1).
