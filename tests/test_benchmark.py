@@ -202,6 +202,22 @@ def test_ranks_are_over_data_that_all_entrants_share(bench):
     assert ranks.to_dict() == {"OMIB": {"a": 1, "b": 2}, "forest, tuned": {"a": 2, "b": 1}}
 
 
+def test_another_form_of_omib_can_stand_in_its_place(bench):
+    rows = made_rows({"a": [0.1, 0.1], "b": [-0.1, -0.2]})
+    one = rows[rows.method == "OMIB"].assign(method="OMIB, one network", score=0.0)
+    rows = pd.concat([rows, one], ignore_index=True)
+    contest = bench.ranking.Contest("", "scikit-learn", "tuned", "OMIB, one network")
+    ranks = bench.ranking.ranks(bench.ranking.prepared(rows), contest)
+    assert ranks["OMIB, one network"].tolist() == [2, 2] and "OMIB" not in ranks
+
+
+def test_a_run_on_a_larger_budget_stands_for_what_it_repeats(bench):
+    rows = made_rows({"a": [0.1, 0.1]})
+    first = rows.assign(budget=1, score=0.0)[rows.setting == "defaults"]
+    kept = bench.ranking.prepared(pd.concat([first, rows], ignore_index=True))
+    pd.testing.assert_frame_equal(kept, bench.ranking.prepared(rows))
+
+
 def test_sentences_tell_where_omib_loses(bench, tmp_path):
     gains = {"won": [0.1, 0.11, 0.12], "lost": [-0.1, -0.11, -0.12], "even": [-0.1, 0.0, 0.1]}
     bench.report.write(made_rows(gains), tmp_path)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from comparison.data import DATA
-from comparison.methods import METHODS, PAPER, SKLEARN
+from comparison.methods import METHODS, ONE_NETWORK, PAPER, SKLEARN
 from comparison.runs import DEFAULTS, TUNED
 from scipy.stats import studentized_range
 
@@ -22,15 +22,19 @@ class Contest(NamedTuple):
         Whose methods stand beside OMIB with its defaults.
     setting : DEFAULTS or TUNED
         Of these.
+    ours : str, default=OURS
+        What stands for OMIB.
     """
 
     title: str
     family: str
     setting: str
+    ours: str = OURS
 
 
 CONTESTS = (
     Contest("the paper's methods, all with their defaults", PAPER, DEFAULTS),
+    Contest("the same with one network of OMIB", PAPER, DEFAULTS, ONE_NETWORK),
     Contest("the paper's methods tuned, OMIB with its defaults", PAPER, TUNED),
     Contest("scikit-learn's models tuned, OMIB with its defaults", SKLEARN, TUNED),
 )
@@ -39,6 +43,8 @@ CONTESTS = (
 def prepared(rows):
     """Rows of the largest budget, with the name under which each stands in tables."""
     rows = rows[rows.budget.isin([1, rows.budget.max()])]
+    largest = rows.groupby(["data", "method", "seed", "setting"]).budget.transform("max")
+    rows = rows[rows.budget == largest]
     for name, known in (("data", DATA), ("method", METHODS)):
         order = list(dict.fromkeys([*known, *rows[name]]))  # data may be the user's own
         rows = rows.assign(**{name: pd.Categorical(rows[name], order)})
@@ -65,7 +71,7 @@ def picked(rows, family):
 def ranks(rows, contest):
     """Rank of each entrant on each data set, by its mean score over the seeds that all share."""
     others = (rows.family == contest.family) & (rows.setting == contest.setting)
-    shared = scores(rows[(rows.entrant == OURS) | others]).dropna()
+    shared = scores(rows[(rows.entrant == contest.ours) | others]).dropna()
     return (-shared.groupby("data", sort=False).mean()).rank(axis=1)
 
 
