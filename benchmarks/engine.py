@@ -315,7 +315,8 @@ def write_docs(results):
     lines = [
         "Speed and memory", "================", "",
         "Written by ``python benchmarks/engine.py``: medians of rounds in which the contestants",
-        "took turns on one machine, one thread each. Below 1 a ratio means that ours was faster.",
+        "took turns on one machine, one thread and one network each. Below 1 a ratio means that",
+        "ours was faster.",
         "", ".. image:: engine.png", "",
     ]  # fmt: skip
     for section, rows in results.groupby("section", sort=False):

@@ -34,9 +34,10 @@ The paper's experiments
 =======================
 
 Four experiments of the ICML 2025 paper, run again with this package by ``make paper``
-(``benchmarks/paper``). All settings are the package's defaults, which are not the paper's: other
-encoders, another optimiser, early stopping, and a bound on beta from a Gaussian channel in place
-of MINE. The paper prints single values without a spread and does not state all sizes of its
+(``benchmarks/paper``). Settings are the package's defaults, but for ``n_members=1`` and
+``modality_dropout=0``: one network that sees all codes, as in the paper. They are not the paper's:
+other encoders, another optimiser, early stopping, and a bound on beta from a Gaussian channel in
+place of MINE. The paper prints single values without a spread and does not state all sizes of its
 synthetic data, so what can be compared is the direction and size of effects, not the third digit.
 A "±" behind a mean is the standard deviation over seeds, one behind a difference half the width of
 its 95 % interval (paired by seed, Student's t). Sentences with numbers are written from the
