@@ -53,7 +53,7 @@ encoders = {
     "flattened, MLP": {"sensor": "mlp"},
 }
 # one network of each, not the mean of five
-options = {"n_members": 1, "hidden_dim": 48, "learning_rate": 3e-3, "max_epochs": 60}
+options = {"n_members": 1, "hidden_dim": 48, "learning_rate": 3e-3, "n_iter_no_change": 30}
 scores = {}
 for name, choice in encoders.items():
     clf = OMIBClassifier(encoders=choice, random_state=0, **options).fit(X_train, y_train)

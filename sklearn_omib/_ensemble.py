@@ -84,7 +84,7 @@ class EnsembleOMIB(BaseOMIB):
             raise
 
     def _members(self):
-        return [self, *self._others]
+        return [self, *getattr(self, "_others", ())]
 
     def _read_off(self, before=0):
         super()._read_off(before)

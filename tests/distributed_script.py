@@ -22,7 +22,7 @@ from sklearn_omib import ModalityDict, OMIBClassifier, OMIBRegressor, _distribut
 from sklearn_omib._training import TwoPhaseNet
 
 RANK = int(os.environ.get("RANK", 0))
-QUIET = {"dropout": 0.0, "input_dropout": 0.0, "random_state": 0}
+QUIET = {"dropout": 0.0, "input_dropout": 0.0, "modality_dropout": 0.0, "random_state": 0}
 TIMEOUT = 30.0  # seconds, of every scenario but one
 
 
