@@ -17,10 +17,10 @@ def mosi():
         pytest.skip(str(error))
 
 
-def mean_test_accuracy(mosi, names, seeds=SEEDS):
+def mean_test_accuracy(mosi, names):
     train, test = mosi.X_train.select(names), mosi.X_test.select(names)
     scores = []
-    for seed in seeds:
+    for seed in SEEDS:
         clf = OMIBClassifier(random_state=seed)
         clf.fit(train, mosi.y_train, groups=mosi.groups_train)
         scores.append(clf.score(test, mosi.y_test))

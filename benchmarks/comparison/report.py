@@ -149,7 +149,9 @@ def best_of(rows, family):
     if OURS not in beside or not len(names):
         return None, None
     shared = beside[beside[OURS].notna()].reindex(columns=names)
-    complete = shared.dropna(axis=1)  # the mean of fewer seeds would be one of other splits
+    # of those run on most seeds: the mean of fewer would be one of other splits
+    runs = shared.notna().sum()
+    complete = shared.loc[:, runs == runs.max()].dropna()
     if complete.empty:
         return None, None
     best = complete.mean().idxmax()
@@ -167,6 +169,7 @@ def _against_best(rows):
             name, theirs = best_of(here, family)
             if name is None:
                 continue
+            ours = ours[theirs.index]
             best[data] = ours - theirs
             details.append(f"* {data}: OMIB {ours.mean():.3f}, {name} {theirs.mean():.3f}; "
                            f"{difference(best[data], overlap[data])}")  # fmt: skip
