@@ -241,7 +241,8 @@ class OMIBClassifierCV(ClassifierMixin, BaseOMIBCV):
 
     All betas and folds are trained side by side as one stacked network, each with the
     rows, seed and early stopping it would have alone: scores are those of a GridSearchCV over
-    ``beta`` with the same folds and the same integer ``random_state``, up to rounding.
+    ``beta`` with the same folds, ``n_members=1`` and the same integer ``random_state``, up to
+    rounding.
 
     Parameters
     ----------

@@ -78,30 +78,35 @@ def train_stacked(families, n_jobs=None, n_threads=1, verbose=0):
     with cpu_threads(n_threads), bar or nullcontext():
         parallel, train = Parallel(n_jobs=n_jobs, backend="threading"), delayed(_Stack.train)
         first = families[0].estimators[0]
-        failed = []
+        failed: dict = {}
         if first.warmup_epochs:
             leaders = [Siblings([f.estimators[0]], f.data, f.rows, f.noise) for f in families]
             warmed = parallel(
                 train(some, "warm-up", first.warmup_epochs) for some in _stacks(leaders, n_jobs)
             )
-            diverged = {id(leader): why for some in warmed for leader, why in some}
-            for family in families:
-                _share_warm_up(family.estimators)
-                why = diverged.get(id(family.estimators[0]))
-                failed += [(one, why) for one in family.estimators if why is not None]
-            families = [f for f in families if id(f.estimators[0]) not in diverged]
+            for some in warmed:
+                failed |= some
+            families, warm = [], families
+            for family in warm:
+                leader = family.estimators[0]
+                if leader in failed:
+                    failed |= dict.fromkeys(family.estimators, failed[leader])
+                else:
+                    _share_warm_up(family.estimators)
+                    families.append(family)
         trained = parallel(
             train(some, "main", first.max_epochs, bar) for some in _stacks(families, n_jobs)
         )
-    failed += [pair for some in trained for pair in some]
-    for estimator, _ in failed:
+    for some in trained:
+        failed |= some
+    for estimator in failed:
         del estimator.net_
     for family in families:
         for estimator in family.estimators:
             if hasattr(estimator, "net_"):
                 estimator._after_training(family.data)
                 estimator._read_off()
-    return failed
+    return list(failed.items())
 
 
 def _stacks(families, n_jobs):
@@ -142,7 +147,7 @@ class _Stack:
     """
 
     def __init__(self, families, bar=None):
-        self.families, self.bar, self.failed = families, bar, []
+        self.families, self.bar, self.failed = families, bar, {}
         self.estimators = [estimator for family in families for estimator in family.estimators]
         self.family = [i for i, family in enumerate(families) for _ in family.estimators]
         nets = [estimator.net_ for estimator in self.estimators]
@@ -163,7 +168,7 @@ class _Stack:
 
     @classmethod
     def train(cls, families, phase, epochs, bar=None):
-        """Stack families, run a phase and return the estimators that diverged, with the reason."""
+        """Stack families, run a phase and return why estimators diverged, by estimator."""
         stacked = cls(families, bar)
         stacked.run(phase, epochs)
         return stacked.failed
@@ -242,13 +247,18 @@ class _Stack:
             net.history.new_epoch()
             net.history.record("epoch", len(net.history))
             net.history.record("dur", seconds)
-            try:
-                for prefix, values in means.items():
-                    net.record(prefix, {name: each[k] for name, each in values.items()}, weights[k])
-            except ValueError as error:
-                diverged[k] = True
-                self.failed.append((estimator, str(error)))
+            for prefix, values in means.items():
+                own = {name: each[k] for name, each in values.items()}
+                self._check(estimator, net.record, prefix, own, weights[k])
+            diverged[k] = estimator in self.failed
         return diverged
+
+    def _check(self, estimator, check, *arguments):
+        """Note the first reason for which an estimator has diverged."""
+        try:
+            check(*arguments)
+        except ValueError as error:
+            self.failed.setdefault(estimator, str(error))
 
     def _settled(self, losses):
         """Note the best state of each network; returns which have stopped to gain."""
@@ -276,13 +286,8 @@ class _Stack:
         nets = [self.estimators[k].net_ for k in rows]
         unstack(self.module, [net.module_ for net in nets], rows)
         unstack(self.objective, [net.criterion_ for net in nets], rows)
-        known = {id(estimator) for estimator, _ in self.failed}
-        for estimator in (self.estimators[k] for k in rows):
-            if id(estimator) not in known:
-                try:
-                    estimator.net_.check_weights()
-                except ValueError as error:
-                    self.failed.append((estimator, str(error)))
+        for k in rows:
+            self._check(self.estimators[k], self.estimators[k].net_.check_weights)
         if self.bar is not None:
             self.bar.update(len(rows))
         kept = np.setdiff1d(np.arange(len(self.estimators)), rows)

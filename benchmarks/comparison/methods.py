@@ -32,6 +32,7 @@ from sklearn_omib.preprocessing import ModalityConcatenator
 
 OMIB, PAPER, SKLEARN = FAMILIES = ("OMIB", "the paper's methods", "scikit-learn")
 ONE_NETWORK = "OMIB, one network"
+SUPERVISED = (CLASSIFICATION, REGRESSION)
 SUFFIX = {CLASSIFICATION: "Classifier", REGRESSION: "Regressor", ANOMALY: "AnomalyDetector"}
 
 # Spaces of the neural methods: how they are trained, and what weighs their penalties
@@ -77,26 +78,24 @@ def _named(module, name, seed, X, **parameters):
     return getattr(import_module(module), name)(random_state=seed, **parameters)
 
 
+def makers(module, name, tasks=tuple(SUFFIX), ending="", **parameters):
+    return {
+        task: partial(_named, module, name + SUFFIX[task] + ending, **parameters) for task in tasks
+    }
+
+
 def neural(family, module, name):
     space = TRAINING | PENALTIES[name]
-    make = {task: partial(_named, module, name + suffix) for task, suffix in SUFFIX.items()}
-    return Method(family, make, {CLASSIFICATION: space, REGRESSION: space})
+    return Method(family, makers(module, name), dict.fromkeys(SUPERVISED, space))
 
 
 def one_network():
     """What of OMIB is left without averaging."""
-    make = {
-        task: partial(_named, "sklearn_omib", f"OMIB{SUFFIX[task]}", n_members=1)
-        for task in (CLASSIFICATION, REGRESSION)
-    }
-    return Method(OMIB, make, {})
+    return Method(OMIB, makers("sklearn_omib", "OMIB", SUPERVISED, n_members=1), {})
 
 
 def search_over_beta():
-    make = {
-        task: partial(_named, "sklearn_omib", f"OMIB{SUFFIX[task]}CV")
-        for task in (CLASSIFICATION, REGRESSION)
-    }
+    make = makers("sklearn_omib", "OMIB", SUPERVISED, "CV")
     return Method(OMIB, make, {}, searches=True)
 
 

@@ -45,6 +45,9 @@ measured rows, ``benchmarks/results/paper_*.csv``.
 """
 
 
+ONE_NETWORK = {"n_members": 1, "modality_dropout": 0}  # that sees all codes, as the paper's
+
+
 class Rows:
     """The rows of an experiment, in a file to which an interrupted run adds.
 

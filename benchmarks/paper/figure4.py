@@ -10,7 +10,7 @@ rows. Run it alone on the machine. Peak memory is in benchmarks/engine.py.
 from functools import lru_cache
 
 import numpy as np
-from common import DEVICE, Study, arguments, pyplot, table
+from common import DEVICE, ONE_NETWORK, Study, arguments, pyplot, table
 from scipy.stats import linregress
 
 from sklearn_omib import ModalityDict, OMIBClassifier
@@ -40,7 +40,7 @@ def evaluate(seed, n_samples, largest):
     """The median epoch of one fit."""
     X, y = draw(largest)
     clf = OMIBClassifier(
-        n_members=1, warmup_epochs=0, max_epochs=EPOCHS, batch_size=BATCH_SIZE, random_state=seed
+        **ONE_NETWORK, warmup_epochs=0, max_epochs=EPOCHS, batch_size=BATCH_SIZE, random_state=seed
     ).fit(X[:n_samples], y[:n_samples])
     return [{"seed": seed, "n_samples": n_samples, "seconds": clf.history_.seconds.median()}]
 

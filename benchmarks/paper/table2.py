@@ -10,6 +10,7 @@ training part.
 import numpy as np
 import pandas as pd
 from common import (
+    ONE_NETWORK,
     TEST_SHARE,
     Study,
     arguments,
@@ -78,9 +79,7 @@ def evaluate(case, seed, inputs, method, n_samples):
         model = GridSearchCV(logistic, {"C": np.geomspace(1e-4, 1, 5)}, cv=5)
         model.fit(X[train], sim.y[train])
     else:
-        model = OMIBClassifier(n_members=1, modality_dropout=0, random_state=seed).fit(
-            X[train], sim.y[train]
-        )
+        model = OMIBClassifier(**ONE_NETWORK, random_state=seed).fit(X[train], sim.y[train])
         xi = model.transform(X[test])
         for name in ("nuisance", "decision"):
             row[f"r2_{name}"] = probe_r2(xi, sim.truth[name][test])

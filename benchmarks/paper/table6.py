@@ -11,6 +11,7 @@ has four folds of two whole sections; digits hold out 30 %.
 
 import numpy as np
 from common import (
+    ONE_NETWORK,
     Study,
     arguments,
     difference,
@@ -91,9 +92,8 @@ def available(names):
 
 def configured(configuration, n_modalities, seed):
     """The estimator of a configuration, all with the full model's beta unless that is 0."""
-    clf = OMIBClassifier(n_members=1, modality_dropout=0, random_state=seed).set_params(
-        **CONFIGURATIONS[configuration]
-    )
+    clf = OMIBClassifier(**ONE_NETWORK, random_state=seed)
+    clf.set_params(**CONFIGURATIONS[configuration])
     if clf.weighting == "fixed":  # M_u is 1 / (M H) here, and 1 / ((2M - 1) H) in the full model
         clf.set_params(beta_scale=n_modalities / (2 * n_modalities - 1))
     return clf
