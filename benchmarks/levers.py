@@ -304,12 +304,11 @@ class Single:
     """One estimator with a lever and parameters."""
 
     def __init__(self, *levers, only=None, **parameters):
-        self.levers, self.only, self.parameters = levers, only, parameters
+        self.levers, self.only, self.parameters = levers, only, {**BASE, **parameters}
 
     def predictions(self, name, X, y, X_test, seed):
         """variation -> prediction."""
-        parameters = {**BASE, **self.parameters}
-        model = estimator(y, *self.levers)(random_state=seed, **parameters)
+        model = estimator(y, *self.levers)(random_state=seed, **self.parameters)
         return {name: predicted(model.fit(X, y), X_test)}
 
 
@@ -389,12 +388,11 @@ class Search:
     only = None
 
     def __init__(self, **parameters):
-        self.parameters = parameters
+        self.parameters = {**BASE, **parameters}
 
     def predictions(self, name, X, y, X_test, seed):
         search = OMIBRegressorCV if is_regression(y) else OMIBClassifierCV
-        parameters = {**BASE, **self.parameters}
-        model = search(betas=5, cv=3, random_state=seed, **parameters)
+        model = search(betas=5, cv=3, random_state=seed, **self.parameters)
         return {name: predicted(model.fit(X, y), X_test)}
 
 

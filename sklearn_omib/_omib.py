@@ -49,8 +49,12 @@ class BaseOMIB(BaseMultimodal):
         self._set_beta()
 
     def _make_network(self, **shared):
-        own = ("fusion", "n_heads", "modality_dropout")
-        return OMIBNetwork(**shared, **{name: getattr(self, name) for name in own})
+        return OMIBNetwork(
+            **shared,
+            fusion=self.fusion,
+            n_heads=self.n_heads,
+            modality_dropout=self.modality_dropout,
+        )
 
     def _make_objective(self, task):
         return OMIBObjective(task, len(self.modalities_), **self._objective_settings())
