@@ -18,6 +18,7 @@ from sklearn_omib import ModalityDict
 from sklearn_omib.inspection._ablation import corrected_half_width
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
+OTHERS = ("compare", "paper.common")
 FAMILY = {"OMIB": "OMIB", "forest": "scikit-learn", "DeepIB": "the paper's methods"}
 
 
@@ -26,7 +27,8 @@ def bench(monkeypatch):
     monkeypatch.syspath_prepend(FOLDER)
     names = ("data", "methods", "runs", "ranking", "report")
     modules = {name: importlib.import_module(f"comparison.{name}") for name in names}
-    return SimpleNamespace(**modules, compare=importlib.import_module("compare"))
+    others = {name.split(".")[-1]: importlib.import_module(name) for name in OTHERS}
+    return SimpleNamespace(**modules, **others)
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def made_rows(gains, overlap=0.0):
     """Rows in which OMIB is ahead of the others by ``gains``: data -> one gain per seed."""
     return pd.DataFrame(
         {"data": data, "method": method, "seed": seed, "budget": 1 if setting is None else 2,
-         "task": "classification", "family": FAMILY[method], "n_train": 9, "n_test": 3,
+         "task": "classification", "family": FAMILY[method], "n_train": 900, "n_test": 300,
          "n_modalities": 2, "n_columns": 4, "overlap": overlap, "limit": np.nan,
          "setting": setting or "defaults", "inner_score": 0.5,
          "score": 0.5 + (method == "OMIB") * gain,
@@ -192,6 +194,27 @@ def test_interval_is_students_without_overlap_and_wider_with_it(rng):
     half = corrected_half_width(values, 0.0)
     assert half == pytest.approx((interval.high - interval.low) / 2)
     assert corrected_half_width(values, 3 / 7) == pytest.approx(half * np.sqrt(1 + 6 * 3 / 7))
+
+
+def test_one_error_on_every_split_is_not_evidence(bench, rng):
+    """As many rows judged by one method alone: simulated, and against equal differences."""
+    share, n_rows = 0.1, 54
+    simulated = rng.binomial(n_rows, share, size=(20_000, 5)) / n_rows
+    least = np.mean([(np.abs(d) - d**2).mean() / n_rows for d in simulated])
+    assert simulated.var(-1, ddof=1).mean() == pytest.approx(least, rel=0.05)
+    errors = np.full(5, -1 / n_rows)
+    assert bench.common.direction(errors) == "lower"
+    assert bench.common.direction(errors, n_rows=n_rows) == "not told apart"
+    assert bench.common.direction(10 * errors, n_rows=n_rows) == "lower"
+    values = rng.normal(size=5)  # that vary more than they must
+    assert bench.common.half_width(values, n_rows=10**9) == bench.common.half_width(values)
+
+
+def test_accuracies_alone_have_a_least_variance(bench):
+    rows = made_rows({"a": [0.1, 0.1], "b": [-0.1, -0.2]})
+    rows.loc[rows.data == "b", "task"] = "regression"
+    found = bench.ranking.intervals(rows.assign(n_test=70, overlap=0.5))
+    assert found == {"a": {"overlap": 0.5, "n_rows": 70}, "b": {"overlap": 0.5, "n_rows": None}}
 
 
 def test_ranks_are_over_data_that_all_entrants_share(bench):

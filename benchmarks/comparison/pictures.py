@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
-from comparison.ranking import OURS, critical_difference, scores
+from comparison.ranking import OURS, critical_difference, intervals, scores
 from comparison.runs import TUNED
 from paper.common import half_width, pyplot
 
@@ -65,7 +65,7 @@ def differences(rows, path):
 
 
 def _draw_differences(ax, rows):
-    by_seed, overlap = scores(rows), rows.overlap.mean()
+    by_seed, (interval,) = scores(rows), intervals(rows).values()
     methods = list(rows.method.unique())
     entrants = rows.drop_duplicates("entrant")
     for entrant, method, setting in zip(
@@ -75,7 +75,7 @@ def _draw_differences(ax, rows):
         if len(gain) and entrant != OURS:
             tuned = setting == TUNED
             ax.errorbar(gain.mean(), methods.index(method) + (0.15 if tuned else -0.15),
-                        xerr=np.nan_to_num(half_width(gain, overlap)), fmt="o", ms=4, lw=1,
+                        xerr=np.nan_to_num(half_width(gain, **interval)), fmt="o", ms=4, lw=1,
                         color="tab:blue" if tuned else "tab:grey",
                         mfc="tab:blue" if tuned else "white")  # fmt: skip
     ax.axvline(0, color="tab:red", lw=0.8)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from comparison.data import DATA
+from comparison.data import CLASSIFICATION, DATA
 from comparison.methods import METHODS, ONE_NETWORK, PAPER, SKLEARN
 from comparison.runs import DEFAULTS, TUNED
 from scipy.stats import studentized_range
@@ -59,6 +59,16 @@ def prepared(rows):
 def scores(rows, measure="score"):
     """Table of data set and seed by entrant."""
     return rows.pivot_table(index=["data", "seed"], columns="entrant", values=measure, sort=False)
+
+
+def intervals(rows):
+    """data set -> what :func:`paper.common.half_width` has to know of differences on it."""
+    found = {}
+    for data, some in rows.groupby("data", sort=False):
+        accuracies = (some.task == CLASSIFICATION).all()
+        n_rows = some.n_test.mean() if accuracies else None
+        found[data] = {"overlap": some.overlap.mean(), "n_rows": n_rows}
+    return found
 
 
 def picked(rows, family):

@@ -4,7 +4,16 @@ import numpy as np
 from comparison import pictures
 from comparison.data import CLASSIFICATION, DATA, REGRESSION, TASKS
 from comparison.methods import METHODS, PAPER, SKLEARN
-from comparison.ranking import CONTESTS, OURS, critical_difference, picked, prepared, ranks, scores
+from comparison.ranking import (
+    CONTESTS,
+    OURS,
+    critical_difference,
+    intervals,
+    picked,
+    prepared,
+    ranks,
+    scores,
+)
 from comparison.runs import DEFAULTS, TUNED
 from paper.common import difference, direction, half_width, listed, table
 from scipy.stats import friedmanchisquare
@@ -35,7 +44,8 @@ How it was done
 * scikit-learn's models see the standardised columns of all modalities side by side. The kernel of
   the SVM is the mean of one Gaussian kernel per modality; stacking has a random forest for each.
 * "±" is half the width of a 95 % interval: Student's t over seeds, widened where seeds share rows
-  (Nadeau & Bengio, 2003). Differences are paired by seed.
+  (Nadeau & Bengio, 2003). Differences are paired by seed; of accuracies on n rows, those that
+  are e apart have a variance of e (1 - e) / n at least, however alike the seeds are.
 * Seconds are those of one core, with other work on the machine.
 """.splitlines()
 LOSSES = {
@@ -159,7 +169,7 @@ def best_of(rows, family):
 
 
 def _against_best(rows):
-    overlap = rows.groupby("data").overlap.mean()
+    interval = intervals(rows)
     lines = [NOTE_ON_BEST, ""]
     for family in (SKLEARN, PAPER):
         best, choice, details = {}, {}, []
@@ -172,24 +182,26 @@ def _against_best(rows):
             ours = ours[theirs.index]
             best[data] = ours - theirs
             details.append(f"* {data}: OMIB {ours.mean():.3f}, {name} {theirs.mean():.3f}; "
-                           f"{difference(best[data], overlap[data])}")  # fmt: skip
+                           f"{difference(best[data], **interval[data])}")  # fmt: skip
             found = (ours - picked(here, family)).dropna()
             if len(found):
                 choice[data] = found
-                details[-1] += f"; to the choice {difference(found, overlap[data])}"
+                to_choice = difference(found, **interval[data])
+                details[-1] += f"; to the choice {to_choice}"
         if details:
             lines += [
-                f"OMIB with its defaults against the best of {family}: {_verdicts(best, overlap)}.",
-                f"Against the choice among them: {_verdicts(choice, overlap)}.", "", *details, "",
+                f"OMIB with its defaults against the best of {family}: "
+                f"{_verdicts(best, interval)}.",
+                f"Against the choice among them: {_verdicts(choice, interval)}.", "", *details, "",
             ]  # fmt: skip
     return lines
 
 
-def _verdicts(gains, overlap):
+def _verdicts(gains, interval):
     """On which data sets differences are higher, lower, or neither."""
     found: dict = {}
     for data, gain in gains.items():
-        found.setdefault(direction(gain, overlap[data]), []).append(data)
+        found.setdefault(direction(gain, **interval[data]), []).append(data)
     return "; ".join(f"{way} on {listed(names)}" for way, names in found.items()) or "not run"
 
 

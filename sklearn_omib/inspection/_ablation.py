@@ -192,7 +192,7 @@ def _seeded(estimator, seed):
     return model
 
 
-def corrected_half_width(differences, overlap, confidence=0.95):
+def corrected_half_width(differences, overlap, confidence=0.95, least=0.0):
     """Half the width of the interval of the mean of paired differences, over the last axis.
 
     Parameters
@@ -203,13 +203,16 @@ def corrected_half_width(differences, overlap, confidence=0.95):
         n_test / n_train where the repetitions share training rows (Nadeau & Bengio, 2003); 0
         where they are independent, which is Student's interval.
     confidence : float, default=0.95
+    least : float, default=0.0
+        What is known to be a lower bound of their variance.
 
     Returns
     -------
     ndarray of shape (...)
     """
     k = differences.shape[-1]
-    spread = np.sqrt(differences.var(-1, ddof=1) * (1 / k + overlap))
+    variance = np.maximum(differences.var(-1, ddof=1), least)
+    spread = np.sqrt(variance * (1 / k + overlap))
     return stats.t.ppf((1 + confidence) / 2, k - 1) * spread
 
 
