@@ -1,6 +1,6 @@
 """Cancer as an anomaly of breast tissue: table 5 of the paper on her2st, beside other detectors.
 
-    python benchmarks/anomaly.py            # everything, some 15 minutes on one core
+    python benchmarks/anomaly.py            # everything, about an hour on one core
     python benchmarks/anomaly.py --docs     # only table and picture, from the numbers there are
 
 Each of the eight sections is left out once; detectors are trained on the normal spots of the other

@@ -29,7 +29,7 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector, BaseOMIB):
         Share of the training samples beyond the threshold. "auto" puts it 1.5 interquartile
         ranges below the first quartile of the training scores, or with ``nu`` at the soft
         boundary.
-    reconstruction : float, default=3.0
+    reconstruction : float, default=10.0
         Weight of the reconstruction error beside the distance, in the main phase and in the
         score. With 0 the decoders are dropped after the warm-up, as in Deep SVDD; the embedding
         then comes close to a constant within a few epochs.
@@ -58,9 +58,11 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector, BaseOMIB):
         Linear maps in each branch and in the prediction head. With 1, interactions between
         modalities are left to the attention alone.
     fusion : {"cross_attention", "unnormed_attention", "concat", "sum", "mean", "gated", "film", \
-"low_rank"}, default="cross_attention"
-        How the codes become xi: the paper's attention over modalities; a linear map of all codes
-        side by side, the ablation; or one of the other fusions of :mod:`sklearn_omib.nn`.
+"low_rank"}, default="unnormed_attention"
+        How the codes become xi: by the paper's attention over modalities, with a norm before it
+        or none; a linear map of all codes side by side, the ablation; or one of the other fusions
+        of :mod:`sklearn_omib.nn`. A norm hides how long a code is, which tells how far a sample
+        is from others.
     n_heads : int, default=4
         Attention heads; must divide ``latent_dim``.
     modality_dropout : float, default=0.0
@@ -79,11 +81,10 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector, BaseOMIB):
         weight 1; a form that does not depend on the order; or all 1.
     trb_weight : float, default=1.0
         Weight of the branches' losses in the main phase.
-    warmup_epochs : int, default=10
+    warmup_epochs : int, default=30
         Epochs of the warm-up phase.
-    max_epochs : int, default=15
-        Largest number of epochs of the main phase. Distances fall for as long as training goes on,
-        first where normal samples vary most; much longer is not better.
+    max_epochs : int, default=60
+        Largest number of epochs of the main phase.
     batch_size : int, default=128
         Largest number of rows per step; batches differ by at most one row. Processes that share
         a fit take as many each.
@@ -171,5 +172,7 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector, BaseOMIB):
     >>> detector.score_samples_by_modality(new).loc[1].idxmin()
     'video'
     """
+
+    fusion: str = "unnormed_attention"
 
     _auto_fraction = 1.0

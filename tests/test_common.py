@@ -20,10 +20,11 @@ EXPECTED_FAILURES = {
     "check_sample_weight_equivalence_on_sparse_data": WEIGHT_REASON,
 }
 SMALL = {"max_epochs": 40, "random_state": 0}
+SHORT = {"warmup_epochs": 10, "max_epochs": 15, "random_state": 0}  # of detectors
 
 
 @parametrize_with_checks(
-    [OMIBClassifier(**SMALL), OMIBRegressor(**SMALL), OMIBAnomalyDetector(random_state=0)],
+    [OMIBClassifier(**SMALL), OMIBRegressor(**SMALL), OMIBAnomalyDetector(**SHORT)],
     expected_failed_checks=lambda estimator: EXPECTED_FAILURES,
 )
 def test_estimators(estimator, check):
@@ -32,8 +33,8 @@ def test_estimators(estimator, check):
 
 def small_baselines():
     for name in sklearn_omib.baselines.__all__:
-        options = {} if name.endswith("Detector") else {"max_epochs": 40, "n_iter_no_change": 40}
-        yield getattr(sklearn_omib.baselines, name)(random_state=0, **options)
+        options = SHORT if name.endswith("Detector") else {**SMALL, "n_iter_no_change": 40}
+        yield getattr(sklearn_omib.baselines, name)(**options)
 
 
 @parametrize_with_checks(
