@@ -31,7 +31,7 @@ from sklearn.svm import SVC, SVR
 from sklearn_omib.preprocessing import ModalityConcatenator
 
 OMIB, PAPER, SKLEARN = FAMILIES = ("OMIB", "the paper's methods", "scikit-learn")
-ONE_NETWORK = "OMIB, one network"
+ONE_NETWORK, SEARCHING = "OMIB, one network", "OMIB-CV"
 SUPERVISED = (CLASSIFICATION, REGRESSION)
 SUFFIX = {CLASSIFICATION: "Classifier", REGRESSION: "Regressor", ANOMALY: "AnomalyDetector"}
 
@@ -204,7 +204,7 @@ def on_components(detector):
 METHODS = {
     "OMIB": neural(OMIB, "sklearn_omib", "OMIB"),
     ONE_NETWORK: one_network(),
-    "OMIB-CV": search_over_beta(),
+    SEARCHING: search_over_beta(),
     **{
         name: neural(PAPER, "sklearn_omib.baselines", name) for name in PENALTIES if name != "OMIB"
     },

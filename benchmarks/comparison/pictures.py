@@ -8,27 +8,37 @@ from comparison.runs import TUNED
 from paper.common import half_width, pyplot
 
 
+def panels(n_panels, n_columns, **options):
+    """A figure and so many axes, row by row."""
+    figure, axes = pyplot().subplots(
+        -(-n_panels // n_columns), n_columns, squeeze=False, layout="constrained", **options
+    )
+    for ax in axes.flat[n_panels:]:
+        ax.remove()
+    return figure, axes.flat[:n_panels]
+
+
 def ranks(tables, path):
     """Mean ranks of each contest; bars join entrants that Nemenyi's test does not tell apart."""
-    plt = pyplot()
     heights = [0.9 + 0.22 * (some.shape[1] + 1) for some in tables.values()]
-    figure, axes = plt.subplots(
-        len(tables), squeeze=False, figsize=(9, sum(heights)), layout="constrained",
-        height_ratios=heights,
-    )  # fmt: skip
-    for ax, (contest, some) in zip(axes[:, 0], tables.items(), strict=True):
+    heights = [max(heights[i : i + 2]) for i in range(0, len(heights), 2)]
+    n_columns = min(2, len(tables))
+    figure, axes = panels(
+        len(tables), n_columns, figsize=(6.5 * n_columns, sum(heights)), height_ratios=heights
+    )
+    for ax, (contest, some) in zip(axes, tables.items(), strict=True):
         n_data, n_entrants = some.shape
         reach = critical_difference(n_entrants, n_data)
-        _draw_ranks(ax, some.mean().sort_values(), reach)
+        _draw_ranks(ax, some.mean().sort_values(), reach, contest.ours)
         ax.set_title(f"{contest.title} ({len(some)} data sets)", fontsize=9)
     figure.savefig(path, dpi=110)
-    plt.close(figure)
+    pyplot().close(figure)
 
 
-def _draw_ranks(ax, mean, reach):
+def _draw_ranks(ax, mean, reach, ours):
     at = np.arange(len(mean))
     ax.hlines(at, 1, mean, color="lightgrey", lw=1, zorder=0)
-    ax.scatter(mean, at, color=["tab:red" if name == OURS else "tab:blue" for name in mean.index])
+    ax.scatter(mean, at, color=["tab:red" if name == ours else "tab:blue" for name in mean.index])
     ax.set(yticks=at, yticklabels=mean.index, xlim=(1, None), xlabel="mean rank")
     ax.tick_params(labelsize=8)
     ax.invert_yaxis()
@@ -46,21 +56,16 @@ def differences(rows, path):
     names = rows[rows.entrant == OURS].data.unique()
     if not len(names):
         return False
-    plt = pyplot()
     n_columns = min(4, len(names))
-    shape = (-(-len(names) // n_columns), n_columns)
-    n_methods = rows.groupby("data").method.nunique().max()
-    figure, axes = plt.subplots(
-        *shape, squeeze=False, layout="constrained",
-        figsize=(3.6 * n_columns, shape[0] * (0.9 + 0.19 * n_methods)),
-    )  # fmt: skip
-    for ax in axes.flat[len(names) :]:
-        ax.remove()
-    for ax, name in zip(axes.flat, names, strict=False):
+    height = -(-len(names) // n_columns) * (
+        0.9 + 0.19 * rows.groupby("data").method.nunique().max()
+    )
+    figure, axes = panels(len(names), n_columns, figsize=(3.6 * n_columns, height))
+    for ax, name in zip(axes, names, strict=True):
         _draw_differences(ax, rows[rows.data == name])
         ax.set_title(name, fontsize=9)
     figure.savefig(path, dpi=90)
-    plt.close(figure)
+    pyplot().close(figure)
     return True
 
 

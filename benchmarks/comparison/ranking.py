@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from comparison.data import CLASSIFICATION, DATA
-from comparison.methods import METHODS, ONE_NETWORK, PAPER, SKLEARN
+from comparison.methods import METHODS, ONE_NETWORK, PAPER, SEARCHING, SKLEARN
 from comparison.runs import DEFAULTS, TUNED
 from scipy.stats import studentized_range
 
@@ -35,7 +35,9 @@ class Contest(NamedTuple):
 CONTESTS = (
     Contest("the paper's methods, all with their defaults", PAPER, DEFAULTS),
     Contest("the same with one network of OMIB", PAPER, DEFAULTS, ONE_NETWORK),
+    Contest("the same with OMIB-CV", PAPER, DEFAULTS, SEARCHING),
     Contest("the paper's methods tuned, OMIB with its defaults", PAPER, TUNED),
+    Contest("the paper's methods tuned, and OMIB-CV", PAPER, TUNED, SEARCHING),
     Contest("scikit-learn's models tuned, OMIB with its defaults", SKLEARN, TUNED),
 )
 
