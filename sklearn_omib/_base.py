@@ -26,21 +26,13 @@ from sklearn.utils import check_consistent_length, column_or_1d, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from ._compat import Interval, StrOptions, _check_sample_weight, _fit_context
+from ._devices import cpu_threads, resolve_device
 from ._distributed import common_random_state, current_group, together
 from ._optimizer import FlatAdamW
 from ._scaling import BlockScaler
 from ._stream import StreamData, buffer_rows, in_storage_order, is_streamed, sample_rows
-from ._training import (
-    PRECISIONS,
-    PREDICT_BATCH,
-    EarlyStopping,
-    ProgressBar,
-    TensorData,
-    TwoPhaseNet,
-    batch_edges,
-    cpu_threads,
-    resolve_device,
-)
+from ._tensors import PREDICT_BATCH, TensorData, batch_edges
+from ._training import PRECISIONS, EarlyStopping, ProgressBar, TwoPhaseNet
 from ._validation import validate_modalities
 from .information._capacity import effective_dimension
 from .nn import FusionNetwork, Objective, seeded_initialisation

@@ -16,7 +16,7 @@ from sklearn.utils import column_or_1d
 
 from ._base import BaseMultimodal
 from ._compat import Interval, StrOptions, _check_sample_weight
-from ._training import PREDICT_BATCH
+from ._tensors import PREDICT_BATCH
 from .nn import OneClassNetwork, OneClassObjective, OneClassTask
 
 DISTANCE, ERRORS = 3, 4  # what OneClassNetwork.predict returns, after the others

@@ -15,8 +15,10 @@ import torch
 from joblib import Parallel, delayed, effective_n_jobs
 from tqdm.auto import tqdm
 
+from ._devices import cpu_threads
 from ._optimizer import StackedAdamW
-from ._training import PREDICT_BATCH, Patience, TensorData, cpu_threads, objective_terms
+from ._tensors import PREDICT_BATCH, TensorData
+from ._training import Patience, objective_terms
 from .nn import GeneratorStack, set_generator, stack, unstack
 
 MAX_NETWORKS = 64  # in one stack, which bounds memory

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from . import _lazy
 from ._lazy import LazyBlock, LazyRows
 from ._modalities import ModalityDict
-from ._training import MIN_PREDICT_ROWS, TensorData, batch_edges
+from ._tensors import MIN_PREDICT_ROWS, TensorData, batch_edges
 from ._validation import check_block, read_block
 
 MAX_SAMPLE_ROWS = 20_000  # of which the bound on beta is estimated

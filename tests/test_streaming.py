@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_sp
 from sklearn_omib import ModalityDict, OMIBClassifier, OMIBRegressor, _lazy, _stream
 from sklearn_omib._lazy import LazyBlock, as_lazy
 from sklearn_omib._stream import StreamData
-from sklearn_omib._training import TensorData
+from sklearn_omib._tensors import TensorData
 from sklearn_omib.information import estimate_beta_bounds
 
 N, WIDTH = 600, 8

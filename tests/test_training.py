@@ -6,7 +6,8 @@ import torch
 from scipy import sparse
 
 from sklearn_omib import OMIBClassifier, OMIBRegressor
-from sklearn_omib._training import TensorData, resolve_device
+from sklearn_omib._devices import resolve_device
+from sklearn_omib._tensors import TensorData
 
 CPU = torch.device("cpu")
 

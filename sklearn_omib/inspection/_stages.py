@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from .._devices import cpu_threads
 from .._modalities import (
     ModalityDict,
     check_modalities,
@@ -12,7 +13,6 @@ from .._modalities import (
 )
 from .._omib import BaseOMIB
 from .._search import BaseOMIBCV
-from .._training import cpu_threads
 from .._validation import validate_modalities
 from ..preprocessing import ModalitySplitter, ModalityTransformer
 
