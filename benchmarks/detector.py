@@ -43,7 +43,7 @@ SECTIONS = ("E1", "F1", "G2", "H1")
 BASE = {"reconstruction": 3.0, "warmup_epochs": 10, "max_epochs": 15}
 NORMED, UNNORMED = {"fusion": "cross_attention"}, {"fusion": "unnormed_attention"}
 LONGER = {**UNNORMED, "reconstruction": 10.0, "max_epochs": 60}
-TAKEN = {**LONGER, "warmup_epochs": 30}
+WARMED = {**LONGER, "warmup_epochs": 30}
 
 
 def of(name, **parameters):
@@ -71,7 +71,7 @@ VARIATIONS = {
     **{name: of(name) for name in ("Concat", "DeepIB", "LMIB")},
     **{
         f"{name}, longer, warmup_epochs=30": of(
-            name, **{key: value for key, value in TAKEN.items() if key != "fusion"}
+            name, **{key: value for key, value in WARMED.items() if key != "fusion"}
         )
         for name in ("Concat", "DeepIB", "LMIB")
     },

@@ -29,10 +29,11 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector, BaseOMIB):
         Share of the training samples beyond the threshold. "auto" puts it 1.5 interquartile
         ranges below the first quartile of the training scores, or with ``nu`` at the soft
         boundary.
-    reconstruction : float, default=10.0
+    reconstruction : float, default=3.0
         Weight of the reconstruction error beside the distance, in the main phase and in the
-        score. With 0 the decoders are dropped after the warm-up, as in Deep SVDD; the embedding
-        then comes close to a constant within a few epochs.
+        score. More of it finds better what is put together in an unusual way, and worse what is
+        far out as a whole. With 0 the decoders are dropped after the warm-up, as in Deep SVDD;
+        the embedding then comes close to a constant within a few epochs.
     nu : float in (0, 1) or None, default=None
         Share of samples to leave outside a soft boundary: only these are pulled towards the
         centre. None pulls all.
@@ -81,7 +82,7 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector, BaseOMIB):
         weight 1; a form that does not depend on the order; or all 1.
     trb_weight : float, default=1.0
         Weight of the branches' losses in the main phase.
-    warmup_epochs : int, default=30
+    warmup_epochs : int, default=10
         Epochs of the warm-up phase.
     max_epochs : int, default=60
         Largest number of epochs of the main phase.

@@ -29,13 +29,13 @@ class MultimodalAnomalyDetector(OutlierMixin, BaseMultimodal):
     """The task of anomaly detectors, whatever the method."""
 
     contamination: float | str = "auto"
-    reconstruction: float = 10.0
+    reconstruction: float = 3.0
     nu: float | None = None
     eta: float = 1.0
     embedding_dim: int = 128
     encoders: Any = "mlp"
     input_dropout: float = 0.2
-    warmup_epochs: int = 30
+    warmup_epochs: int = 10
     max_epochs: int = 60
     learning_rate: float = 2e-3
     early_stopping: bool = False
