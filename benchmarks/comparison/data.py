@@ -69,6 +69,8 @@ class DataSet(NamedTuple):
     resampled : bool
         Whether seeds share rows, so that their training parts overlap. Otherwise each draws rows
         of its own, or all have one fixed split.
+    fixed_test : bool
+        Whether all seeds have the same test part.
     n_inner : int
         Inner splits that rate a configuration; fewer where a fit is long.
     """
@@ -77,6 +79,7 @@ class DataSet(NamedTuple):
     draw: Callable
     reduced: bool = True
     resampled: bool = True
+    fixed_test: bool = False
     n_inner: int = 3
 
     def split(self, seed, small=False):
@@ -136,7 +139,7 @@ def nonlinear(seed, small):
     return _factors(make_multimodal_classification, seed, small, **BENT)
 
 
-@dataset("mosi", CLASSIFICATION, reduced=False, resampled=False)
+@dataset("mosi", CLASSIFICATION, reduced=False, resampled=False, fixed_test=True)
 def mosi(seed, small):
     """CMU-MOSI: sentiment of utterances from text, audio and video; the published test part."""
     data = load_mosi()

@@ -21,8 +21,8 @@ def panels(n_panels, n_columns, **options):
 def ranks(tables, path):
     """Mean ranks of each contest; bars join entrants that Nemenyi's test does not tell apart."""
     heights = [0.9 + 0.22 * (some.shape[1] + 1) for some in tables.values()]
-    heights = [max(heights[i : i + 2]) for i in range(0, len(heights), 2)]
     n_columns = min(2, len(tables))
+    heights = [max(heights[i : i + n_columns]) for i in range(0, len(heights), n_columns)]
     figure, axes = panels(
         len(tables), n_columns, figsize=(6.5 * n_columns, sum(heights)), height_ratios=heights
     )

@@ -45,7 +45,7 @@ How it was done
   the SVM is the mean of one Gaussian kernel per modality; stacking has a random forest for each.
 * "±" is half the width of a 95 % interval: Student's t over seeds, widened where seeds share rows
   (Nadeau & Bengio, 2003). Differences are paired by seed; of accuracies on n rows, those that
-  are e apart have a variance of e (1 - e) / n at least, however alike the seeds are.
+  are e apart have a variance of e (1 - e) / n at least, however alike the seeds are (not on mosi).
 * Seconds are those of one core, with other work on the machine.
 """.splitlines()
 LOSSES = {
@@ -141,9 +141,9 @@ def _rank_sentence(contest, table_of_ranks):
     better, worse = (listed(mean.index[far]) for far in (mean < ours - reach,
                                                          mean > ours + reach))  # fmt: skip
     text = (
-        f"* {contest.title} ({n_data} data sets, {n_entrants} methods): OMIB has mean rank "
-        f"{ours:.1f}, the best is {mean.index[0]} with {mean.iloc[0]:.1f}. Critical "
-        f"difference {reach:.1f}; by it better than OMIB: {better}; worse: {worse}."
+        f"* {contest.title} ({n_data} data sets, {n_entrants} methods): {contest.ours} has mean "
+        f"rank {ours:.1f}, the best is {mean.index[0]} with {mean.iloc[0]:.1f}. Critical "
+        f"difference {reach:.1f}; by it better than {contest.ours}: {better}; worse: {worse}."
     )
     if n_entrants < 3:
         return text
