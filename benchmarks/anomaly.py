@@ -272,7 +272,7 @@ How to read it
   ranks of the genes in a spot; they use nothing but the spot. Standardising a section by itself
   puts cancer at the centre where most of the section is cancer (A1, C1).
 * "Distance from the mean" is the mean square of the standardised columns. It learns nothing but
-  means and variances and ranks these spots as well as the network does: what OMIB adds here over
+  means and variances and ranks these spots better than the network does: what OMIB adds here over
   other detectors is that it keeps both the distance and the error, not a better idea of normal
   tissue.
 * Over all eight sections OMIB is better with both modalities than with either; over A1 to D1 it is
