@@ -31,7 +31,9 @@ N_FOLDS = 5
 
 # what the parameters below were measured with; benchmarks/levers.py has the evidence for what the
 # defaults of these are now
-BASE = {"n_members": 1, "fusion": "cross_attention", "modality_dropout": 0.0}
+BASE = {
+    "n_members": 1, "fusion": "cross_attention", "modality_dropout": 0.0, "encoders": "mlp",
+}  # fmt: skip
 
 VARIATIONS = {
     "default": {},

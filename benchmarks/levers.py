@@ -7,7 +7,7 @@
 Each lever is compared with one network of the defaults as they were before any of them was taken
 (``BASE`` of ``defaults.py``; "default" in the tables), on the same folds and seeds, on training
 parts only: those of ``defaults.py`` but for CMU-MOSI, which cannot rank settings; digits with 400
-rows, since with all of them nothing is left to gain; and three generated sets of 1000 rows. One
+rows, since with all of them nothing is left to gain; and four generated sets of 1000 rows. One
 process; runs are appended to ``results/levers.csv``, so that an interrupted run goes on where it
 was, and ``results/levers.md`` is the table made of it. Embeddings of numbers need
 ``rtdl_num_embeddings``.
@@ -57,8 +57,10 @@ def data_sets():
         ("linear", make_multimodal_classification, {}),
         ("nonlinear", make_multimodal_classification, bent),
         ("nonlinear target", make_multimodal_regression, bent),
+        ("linear target", make_multimodal_regression, {"random_state": 100}),
     ):
-        data = make(1000, n_modalities=3, n_pairwise=1, random_state=0, **options)
+        shared = {"n_modalities": 3, "n_pairwise": 1, "random_state": 0}
+        data = make(1000, **{**shared, **options})
         parts[name] = data.X, np.asarray(data.y)
     return {**parts, "digits": (X[few], y[few])}
 
@@ -403,6 +405,9 @@ LEVERS = {
     "ema, learning_rate=1e-3": Single(Averaging, learning_rate=1e-3),
     "linear skip": Single(Skip),
     "encoders=linear_mlp": Single(encoders="linear_mlp"),
+    "unnormed_attention, linear_mlp": Single(
+        fusion="unnormed_attention", encoders="linear_mlp", only="regression"
+    ),
     "modality dropout .1": Single(modality_dropout=0.1),
     "modality dropout .2": Single(modality_dropout=0.2),
     "label smoothing .05": Single(Smoothing, only="classification"),

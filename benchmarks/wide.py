@@ -72,7 +72,7 @@ DATA = {
 def evaluate(name, encoder, seed):
     """Score of an encoder on a data set, averaged over the folds."""
     model, X, y, groups = DATA[name]()
-    model = model(encoders=encoder, random_state=seed, **BASE)
+    model = model(random_state=seed, **{**BASE, "encoders": encoder})
     folds = GroupKFold(4) if groups is not None else KFold(5, shuffle=True, random_state=seed)
     scores = [
         model.fit(X[train], y[train]).score(X[test], y[test])

@@ -139,7 +139,8 @@ def test_predicted_standard_deviation_follows_the_noise():
     noise = np.where(a[:, 1] > 0, 1.0, 0.1)
     y = a[:, 0] + b[:, 0] + noise * rng.normal(size=3000)
     X = ModalityDict({"a": a, "b": b})
-    reg = quick(OMIBRegressor, max_epochs=40).fit(X[:2000], y[:2000])
+    # the noise is learned long after the mean
+    reg = quick(OMIBRegressor, max_epochs=100, n_iter_no_change=40).fit(X[:2000], y[:2000])
     mean, std = reg.predict(X[2000:], return_std=True)
     loud = noise[2000:] == 1
     assert std[loud].mean() > 2 * std[~loud].mean()
@@ -255,6 +256,15 @@ def test_a_table_that_spreads_over_more_than_hidden_dim_gets_a_linear_path(rng):
     assert kinds(encoders="mlp") == ["MLPEncoder"] * 3
     assert kinds(n_layers=1) == ["MLPEncoder"] * 3  # linear already
     assert kinds(slice(300)) == ["MLPEncoder"] * 3  # under two training rows per column
+
+
+def test_regressors_give_every_table_a_linear_path(mixed):
+    X, _, score = mixed
+    reg = quick(OMIBRegressor, max_epochs=1).fit(X, score)
+    kinds = [type(encoder).__name__ for encoder in reg.net_.module_.encoders]
+    assert kinds[:2] == ["LinearMLPEncoder"] * 2 and "LinearMLPEncoder" not in kinds[2:]
+    reg.set_params(encoders="mlp").fit(X, score)
+    assert type(reg.net_.module_.encoders[0]).__name__ == "MLPEncoder"
 
 
 def test_torch_dropout_of_a_given_module_follows_the_seed(tables):
