@@ -171,16 +171,31 @@ def write_table(results):
     print(text)
 
 
-def main(words):
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / "defaults.csv"
-    done = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["data", "variation"])
-    keys = set(zip(done.data, done.variation, done.get("seed", []), strict=False))
-    parts = training_parts()
-    wanted = [v for v in VARIATIONS if not words or any(word in v for word in words)]
+def named(variations, words):
+    """The variations whose name contains one of some words; all without words."""
+    return [v for v in variations if not words or any(word in v for word in words)]
+
+
+def completed(path, unit, data, variations, seeds, evaluate):
+    """Rows of a file, after those that it lacks were run and appended.
+
+    Parameters
+    ----------
+    path : Path
+        Has columns ``unit`` ("data", say), "variation" and "seed".
+    unit : str
+    data : dict of str to what ``evaluate(name, variation, seed, data)`` takes last
+    variations, seeds : iterables
+    evaluate : callable
+        Returns a row.
+    """
+    path.parent.mkdir(exist_ok=True)
+    key = [unit, "variation", "seed"]
+    done = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=key)
+    keys = set(done[key].itertuples(index=False, name=None))
     jobs = [
-        (name, variation, seed, parts[name])
-        for seed in SEEDS for variation in wanted for name in parts
+        (name, variation, seed, part)
+        for seed in seeds for variation in variations for name, part in data.items()
         if (name, variation, seed) not in keys
     ]  # fmt: skip
     runs = Parallel(n_jobs=-1, return_as="generator_unordered")(
@@ -188,7 +203,13 @@ def main(words):
     )
     for run in runs:
         pd.DataFrame([run]).to_csv(path, mode="a", header=not path.exists(), index=False)
-    write_table(pd.read_csv(path))
+    return pd.read_csv(path)
+
+
+def main(words):
+    wanted = named(VARIATIONS, words)
+    path = RESULTS / "defaults.csv"
+    write_table(completed(path, "data", training_parts(), wanted, SEEDS, evaluate))
 
 
 if __name__ == "__main__":

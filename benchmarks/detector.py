@@ -25,10 +25,8 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-import pandas as pd
 from anomaly import normal_scores
-from defaults import training_parts
-from joblib import Parallel, delayed
+from defaults import completed, named, training_parts
 from sklearn.datasets import load_iris
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
@@ -165,23 +163,9 @@ def write_table(results):
 
 
 def main(words):
+    wanted = named(VARIATIONS, [*words, REFERENCE] if words else [])
     path = RESULTS / "detector.csv"
-    key = ["task", "variation", "seed"]
-    done = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=key)
-    keys = set(done[key].itertuples(index=False, name=None))
-    wanted = [v for v in VARIATIONS if not words or any(word in v for word in (*words, REFERENCE))]
-    found = tasks()
-    jobs = [
-        (name, variation, seed, task)
-        for seed in SEEDS for variation in wanted for name, task in found.items()
-        if (name, variation, seed) not in keys
-    ]  # fmt: skip
-    runs = Parallel(n_jobs=-1, return_as="generator_unordered")(
-        delayed(evaluate)(*job) for job in jobs
-    )
-    for run in runs:
-        pd.DataFrame([run]).to_csv(path, mode="a", header=not path.exists(), index=False)
-    write_table(pd.read_csv(path))
+    write_table(completed(path, "task", tasks(), wanted, SEEDS, evaluate))
 
 
 if __name__ == "__main__":

@@ -410,11 +410,14 @@ class BaseMultimodal(
         return resolved
 
     def _default_encoder(self, block, rich):
-        """By the shape of a block and, if rows are many, the directions a table spreads over."""
         name = default_encoder(block.shape[1:], sparse.issparse(block))
-        wide = name == "mlp" and self.n_layers > 1 and prod(block.shape[1:]) > self.hidden_dim
-        spread = rich and wide and effective_dimension(block) > self.hidden_dim
-        return "linear_mlp" if spread else name
+        nonlinear_table = name == "mlp" and self.n_layers > 1
+        return "linear_mlp" if nonlinear_table and self._needs_linear_path(block, rich) else name
+
+    def _needs_linear_path(self, block, rich):
+        """Whether a table spreads over many directions, where rows are many."""
+        wide = prod(block.shape[1:]) > self.hidden_dim
+        return rich and wide and effective_dimension(block) > self.hidden_dim
 
     def _train(self, data, seed, warmup_epochs, max_epochs):
         net, before, group = self.net_, len(self.net_.history), current_group()

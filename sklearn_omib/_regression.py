@@ -34,10 +34,9 @@ class MultimodalRegressor(RegressorMixin, BaseMultimodal):
         """
         return self._partial_fit(X, y, sample_weight)
 
-    def _default_encoder(self, block, rich):
-        """Tables of any width have a linear map beside the MLP (benchmarks/levers.py)."""
-        name = super()._default_encoder(block, rich)
-        return "linear_mlp" if name == "mlp" and self.n_layers > 1 else name
+    def _needs_linear_path(self, block, rich):
+        """Every table does (benchmarks/levers.py)."""
+        return True
 
     def _encode_target(self, y, reset):
         y = check_array(y, ensure_2d=False, dtype="numeric", input_name="y").astype(np.float64)
