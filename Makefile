@@ -41,11 +41,11 @@ paper: $(VENV)/installed
 
 # OMIB, the paper's methods and scikit-learn's on the same splits; goes on where it was
 bench: $(VENV)/installed
-	$(ENV) $(BIN)/python benchmarks/compare.py --jobs 2
+	$(ENV) $(BIN)/python benchmarks/compare.py --jobs -1
 
 # the same on little data, into benchmark_output
 bench-quick: $(VENV)/installed
-	$(ENV) $(BIN)/python benchmarks/compare.py --quick --jobs 2
+	$(ENV) $(BIN)/python benchmarks/compare.py --quick --jobs -1
 
 docs: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'

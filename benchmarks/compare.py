@@ -1,7 +1,7 @@
 """OMIB beside the paper's methods and what scikit-learn has, on the same splits.
 
-    python benchmarks/compare.py --jobs 2           # all of it; goes on where it was
-    python benchmarks/compare.py --quick --jobs 2   # a reduced run, into benchmark_output
+    python benchmarks/compare.py --jobs -1          # all of it; goes on where it was
+    python benchmarks/compare.py --quick --jobs -1  # a reduced run, into benchmark_output
     python benchmarks/compare.py --data FOLDER      # data of your own
     python benchmarks/compare.py --report           # only the page, from the rows there are
 
@@ -40,7 +40,9 @@ def arguments(argv=None):
                         help=f"some of: {', '.join(DATA)}, or files of --data")  # fmt: skip
     parser.add_argument("--seeds", type=int, help="number of splits")
     parser.add_argument("--budget", type=int, help="configurations of each tuned method")
-    parser.add_argument("--jobs", type=int, default=1, help="processes side by side")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="processes side by side, -1 for one per core"
+    )
     parser.add_argument("--quick", action="store_true", help="small data, seeds and budget")
     parser.add_argument("--data", metavar="FOLDER", help="compare on your own *.npz")
     parser.add_argument("--out", metavar="FOLDER", help="for rows, page and pictures")

@@ -241,6 +241,34 @@ class Product:
         return OMIBNetwork(**shared, fusion=AttendedProduct, n_heads=self.n_heads)
 
 
+class WeightedMean(nn.Module):
+    """A linear map of the mean of M tokens, weighted by a softmax of learned scores."""
+
+    def __init__(self, n_tokens, width):
+        super().__init__()
+        self.n_tokens = n_tokens
+        self.score, self.out = nn.Linear(width, 1), nn.Linear(width, width)
+
+    def forward(self, tokens):
+        tokens = tokens.unflatten(-1, (self.n_tokens, -1))
+        return self.out((self.score(tokens).softmax(-2) * tokens).sum(-2))
+
+
+class PooledTokens(CrossAttentionFusion):
+    """Cross-attention, whose tokens become xi by attention pooling."""
+
+    def __init__(self, n_modalities, latent_dim, n_heads, dropout):
+        super().__init__(n_modalities, latent_dim, n_heads, dropout)
+        self.project = WeightedMean(n_modalities, latent_dim)
+
+
+class Pooling:
+    """Attention pooling of what the attention returns, in place of the linear map of it."""
+
+    def _make_network(self, **shared):
+        return OMIBNetwork(**shared, fusion=PooledTokens, n_heads=self.n_heads)
+
+
 class SmoothTask(CategoricalTask):
     """Cross-entropy, in training towards labels of which a share is spread over all classes."""
 
@@ -420,6 +448,7 @@ LEVERS = {
     **{f"fusion={v}": Single(fusion=v) for v in FUSIONS if v not in ("cross_attention", "mean")},
     **{f"fusion={v}, linear skip": Single(Skip, fusion=v) for v in ("film", "low_rank")},
     "product of attended tokens": Single(Product),
+    "attention pooling": Single(Pooling),
     "n_members=5": Single(n_members=5),
     "n_members=5, product of attended tokens": Single(Product, n_members=5),
     **{

@@ -1,6 +1,7 @@
 """The comparison with other methods: fair splits and tuning, and a page that follows its rows."""
 
 import importlib
+import sys
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +26,7 @@ FAMILY = {"OMIB": "OMIB", "forest": "scikit-learn", "DeepIB": "the paper's metho
 @pytest.fixture
 def bench(monkeypatch):
     monkeypatch.syspath_prepend(FOLDER)
-    names = ("data", "methods", "runs", "ranking", "report")
+    names = ("cost", "data", "methods", "runs", "ranking", "report")
     modules = {name: importlib.import_module(f"comparison.{name}") for name in names}
     others = {name.split(".")[-1]: importlib.import_module(name) for name in OTHERS}
     return SimpleNamespace(**modules, **others)
@@ -276,11 +277,28 @@ def test_a_run_goes_on_where_it_was_and_writes_its_page(bench, quick_omib, folde
     without_the_last_two_jobs.to_csv(out / "compare.csv", index=False)
     run()
     again = pd.read_csv(out / "compare.csv")
-    pd.testing.assert_frame_equal(again.drop(columns="seconds"), whole.drop(columns="seconds"))
+    costs = list(bench.report.COSTS)
+    pd.testing.assert_frame_equal(again.drop(columns=costs), whole.drop(columns=costs))
     page = (out / "benchmark.rst").read_text()
     assert "OMIB-CV" in page and "Negative log-likelihood" in page
     for picture in ("ranks", "differences"):
         assert (out / f"benchmark_{picture}.png").stat().st_size > 5_000
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks are read from /proc")
+def test_memory_is_the_peak_of_the_work_alone(bench):
+    for n_mebibytes in (48, 16):  # the second is not hidden by the first
+        with bench.cost.measured() as cost:
+            np.ones(n_mebibytes * 2**17)
+        assert cost["mebibytes"] == pytest.approx(n_mebibytes, abs=8)
+        assert cost["seconds"] > 0
+
+
+def test_rows_with_other_columns_are_not_added(bench, tmp_path):
+    (tmp_path / "compare.csv").write_text("data,seconds\nwine,1\n")
+    rows = bench.common.Rows("compare", tmp_path)
+    with pytest.raises(ValueError, match=r"other columns.*memory"):
+        rows.run(lambda data: [{"data": data, "memory": 1}], [{"data": "wine"}])
 
 
 def test_seeds_come_first_so_that_a_part_of_a_run_is_a_table(bench):

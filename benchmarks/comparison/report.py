@@ -46,12 +46,14 @@ How it was done
 * "±" is half the width of a 95 % interval: Student's t over seeds, widened where seeds share rows
   (Nadeau & Bengio, 2003). Differences are paired by seed; of accuracies on n rows, those that
   are e apart have a variance of e (1 - e) / n at least, however alike the seeds are (not on mosi).
-* Seconds are those of one core, with other work on the machine.
+* Seconds are those of one core, with other work on the machine. Memory is the peak during a fit
+  above what the process held before, data included.
 """.splitlines()
 LOSSES = {
     CLASSIFICATION: "Log-loss",
     REGRESSION: "Negative log-likelihood of the target in units of its standard deviation",
 }
+COSTS = {"seconds": "Seconds", "mebibytes": "Mebibytes of memory"}
 CAPTION = "Score of each method minus OMIB's. Hollow: with its defaults; filled: tuned."
 NOTE_ON_BEST = (
     '"The best" is chosen by the test parts themselves, which favours it: among several methods '
@@ -72,7 +74,9 @@ def write(rows, folder):
     if pictures.differences(rows, folder / "benchmark_differences.png"):
         lines += _heading("Differences to OMIB with its defaults")
         lines += [CAPTION, "", ".. image:: benchmark_differences.png", ""]
-    lines += _heading("Seconds") + _time_table(rows)
+    for column, what in COSTS.items():
+        if column in rows and rows[column].notna().any():
+            lines += _heading(what) + _cost_table(rows, column)
     (folder / "benchmark.rst").write_text("\n".join(lines))
 
 
@@ -236,14 +240,14 @@ def _cell(values, overlap, sign, means):
     return text if np.isnan(half) else f"{text} ± {half:.3f}"
 
 
-def _time_table(rows):
-    """Median seconds to fit with defaults, and to tune and refit."""
+def _cost_table(rows, column):
+    """Medians of what it takes to fit with defaults, and to tune and refit."""
     medians = rows.pivot_table(
-        index="method", columns=["data", "setting"], values="seconds", aggfunc="median", sort=False
+        index="method", columns=["data", "setting"], values=column, aggfunc="median", sort=False
     )
     names = rows.data.unique()
     body = [
-        [method, *(_seconds([medians.at[method, (data, setting)] if (data, setting) in medians
+        [method, *(_cost([medians.at[method, (data, setting)] if (data, setting) in medians
                              else np.nan for setting in (DEFAULTS, TUNED)]) for data in names)]
         for method in medians.index
     ]  # fmt: skip
@@ -251,7 +255,7 @@ def _time_table(rows):
     return [words, "", *table(["method", *names], body)]
 
 
-def _seconds(pair):
+def _cost(pair):
     if np.isnan(pair).all():
         return ""
     return " / ".join("-" if np.isnan(value) else f"{value:.3g}" for value in pair)

@@ -2,11 +2,11 @@
 
 import json
 import sys
-import time
 import traceback
 from inspect import signature
 
 import numpy as np
+from comparison.cost import measured
 from comparison.data import ANOMALY, CLASSIFICATION, DATA, REGRESSION
 from comparison.methods import METHODS
 from defaults import gaussian_loss
@@ -72,33 +72,29 @@ def _rows(data, name, seed, budget, data_set, small):
 
 def _fits(model, part, task, budget, folds, space, seed):
     """Fitted models and how they came to be: with the defaults, then with the best found."""
-    start = time.perf_counter()
-    fitted = fit(clone(model), part, task)
-    seconds = time.perf_counter() - start
+    with measured() as cost:
+        fitted = fit(clone(model), part, task)
     if budget == 1:
-        yield fitted, _found(DEFAULTS, {}, np.nan, seconds)
+        yield fitted, _found(DEFAULTS, {}, np.nan, cost)
         return
-    start = time.perf_counter()
-    configurations, ratings = search(model, space, budget, part, task, folds, seed)
-    yield fitted, _found(DEFAULTS, configurations[0], ratings[0], seconds)
-    best = int(np.argmax(ratings))
-    fitted = fit(clone(model).set_params(**configurations[best]), part, task)
-    seconds = time.perf_counter() - start
-    yield fitted, _found(TUNED, configurations[best], ratings[best], seconds)
+    with measured() as whole:
+        configurations, ratings = search(model, space, budget, part, task, folds, seed)
+        best = int(np.argmax(ratings))
+        tuned = fit(clone(model).set_params(**configurations[best]), part, task)
+    yield fitted, _found(DEFAULTS, configurations[0], ratings[0], cost)
+    yield tuned, _found(TUNED, configurations[best], ratings[best], whole)
 
 
 def _by_itself(model, part, task, budget, folds):
     """The same of an estimator that searches over beta, given the same folds and budget."""
-    start = time.perf_counter()
-    fit(model.set_params(betas=budget, cv=folds), part, task)
-    seconds = time.perf_counter() - start
-    yield model, _found(TUNED, {"beta": model.beta_}, model.best_score_, seconds)
+    with measured() as cost:
+        fit(model.set_params(betas=budget, cv=folds), part, task)
+    yield model, _found(TUNED, {"beta": model.beta_}, model.best_score_, cost)
 
 
-def _found(setting, configuration, inner_score, seconds):
+def _found(setting, configuration, inner_score, cost):
     configuration = json.dumps(configuration, default=str)
-    return {"setting": setting, "configuration": configuration, "inner_score": inner_score,
-            "seconds": seconds}  # fmt: skip
+    return {"setting": setting, "configuration": configuration, "inner_score": inner_score, **cost}
 
 
 def fit(model, part, task):

@@ -86,9 +86,14 @@ class Rows:
         for i, (task, rows, seconds) in enumerate(runs, start=1):
             print(f"{self.name} {i}/{len(tasks)} {task} {seconds:.0f} s", flush=True)
             if rows:
-                pd.DataFrame(rows).assign(**machine).to_csv(
-                    self.path, mode="a", header=not self.path.exists(), index=False
-                )
+                self._append(pd.DataFrame(rows).assign(**machine))
+
+    def _append(self, rows):
+        known = list(pd.read_csv(self.path, nrows=0)) if self.path.exists() else list(rows)
+        if known != list(rows):
+            odd = set(known) ^ set(rows)
+            raise ValueError(f"{self.path} has other columns, {odd}: add them, or move it away.")
+        rows.to_csv(self.path, mode="a", header=not self.path.exists(), index=False)
 
 
 class Study(Rows):
