@@ -36,7 +36,6 @@ from sklearn_omib.nn import (
     CrossAttentionFusion,
     LowRankFusion,
     OMIBNetwork,
-    stacking,
 )
 from sklearn_omib.nn.fusion import FUSIONS
 from sklearn_omib.nn.layers import mlp
@@ -66,18 +65,6 @@ def data_sets():
 
 
 # -- levers: parents of an estimator that change one thing ----------------------------------------
-class OwnSplit:
-    """The validation split from a seed of its own, which the members of an ensemble can share."""
-
-    split_seed: int | None = None
-
-    def _validation_split(self, n_samples, labels, groups, rng, limit=None):
-        if self.split_seed is not None:
-            rng.randint(2**31 - 1)  # so that all later draws stay what they were
-            rng = np.random.RandomState(self.split_seed)
-        return super()._validation_split(n_samples, labels, groups, rng, limit)
-
-
 class Temperature:
     """Divide the scores by the number that makes the validation part most probable.
 
@@ -230,10 +217,6 @@ class AttendedProduct(CrossAttentionFusion):
         return fused._replace(xi=fused.xi + self.product(fused.tokens).xi)
 
 
-# its forward takes stacked networks, as those of the package do
-stacking._LEADING_DIMENSIONS = (*stacking._LEADING_DIMENSIONS, AttendedProduct)
-
-
 class Product:
     """A product of what the attention returns, beside the linear map of it."""
 
@@ -381,9 +364,6 @@ class Ensemble:
 
     only = None
 
-    def __init__(self, shared_split=False):
-        self.shared_split = shared_split
-
     def predictions(self, name, X, y, X_test, seed):
         members = self._members(X, y, seed)
         each = [predicted(member, X_test) for member in members]
@@ -399,10 +379,9 @@ class Ensemble:
                 for kind, (pool, some) in kinds.items() for n in SIZES}  # fmt: skip
 
     def _members(self, X, y, seed):
-        kind = estimator(y, OwnSplit, Temperature)
-        split_seed = seed if self.shared_split else None
+        kind = estimator(y, Temperature)
         seeds = [seed] + [100 * (seed + 1) + k for k in range(1, max(SIZES))]
-        members = [kind(random_state=s, split_seed=split_seed, **BASE) for s in seeds]
+        members = [kind(random_state=s, **BASE) for s in seeds]
         families = []
         for member in members:
             data, training_seed = member._prepare(X, y, None, None)
@@ -417,12 +396,9 @@ class Search:
 
     only = None
 
-    def __init__(self, **parameters):
-        self.parameters = {**BASE, **parameters}
-
     def predictions(self, name, X, y, X_test, seed):
         search = OMIBRegressorCV if is_regression(y) else OMIBClassifierCV
-        model = search(betas=5, cv=3, random_state=seed, **self.parameters)
+        model = search(betas=5, cv=3, random_state=seed, **BASE)
         return {name: predicted(model.fit(X, y), X_test)}
 
 
@@ -449,17 +425,9 @@ LEVERS = {
     **{f"fusion={v}, linear skip": Single(Skip, fusion=v) for v in ("film", "low_rank")},
     "product of attended tokens": Single(Product),
     "attention pooling": Single(Pooling),
-    "n_members=5": Single(n_members=5),
-    "n_members=5, product of attended tokens": Single(Product, n_members=5),
-    **{
-        f"n_members=5, fusion={v}": Single(n_members=5, fusion=v)
-        for v in ("film", "low_rank", "unnormed_attention")
-    },
-    "shared split": Ensemble(shared_split=True),
     "piecewise-linear embeddings": Single(Embedded, embedding="piecewise"),
     "periodic embeddings": Single(Embedded, embedding="periodic"),
     "search over beta": Search(),
-    "search over beta, 5 members": Search(n_members=5),
 }
 
 
