@@ -225,7 +225,7 @@ class Product:
 
 
 class WeightedMean(nn.Module):
-    """A linear map of the mean of M tokens, weighted by a softmax of learned scores."""
+    """A linear map of the mean of ``n_tokens`` tokens, weighted by a softmax of learned scores."""
 
     def __init__(self, n_tokens, width):
         super().__init__()

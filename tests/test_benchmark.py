@@ -1,7 +1,7 @@
 """The comparison with other methods: fair splits and tuning, and a page that follows its rows."""
 
 import importlib
-import sys
+import os
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -237,6 +237,29 @@ def test_another_form_of_omib_can_stand_in_its_place(bench):
     assert ranks["OMIB, one network"].tolist() == [2, 2] and "OMIB" not in ranks
 
 
+def test_contests_are_of_those_they_name(bench):
+    rows = made_rows({"a": [0.1, 0.1], "b": [-0.1, -0.2]}).replace({"method": {"forest": "DeepIB"}})
+    rows["family"] = rows.method.map(FAMILY)
+    ours = rows[rows.method == "OMIB"]
+    more = [ours.assign(setting="tuned"), ours.assign(setting="tuned", method="OMIB-CV"),
+            ours.assign(method="OMIB, one network")]  # fmt: skip
+    rows = bench.ranking.prepared(pd.concat([rows, *more], ignore_index=True).assign(budget=2))
+    for contest in bench.ranking.CONTESTS[:-1]:
+        other = "DeepIB, tuned" if contest.setting == "tuned" else "DeepIB"
+        assert set(bench.ranking.ranks(rows, contest)) == {contest.ours, other}, contest.title
+
+
+def test_costs_are_on_the_page_where_they_are_known(bench, tmp_path):
+    rows = made_rows({"a": [0.1, 0.1], "b": [-0.1, -0.2]}).assign(mebibytes=np.nan)
+    bench.report.write(rows, tmp_path)
+    page = (tmp_path / "benchmark.rst").read_text()
+    assert "Seconds\n-------" in page and "Mebibytes of memory\n" not in page
+    bench.report.write(rows.assign(mebibytes=70.5), tmp_path)
+    page = (tmp_path / "benchmark.rst").read_text()
+    table = page[page.index("Mebibytes of memory\n") :]
+    assert "* - OMIB\n     - 70.5 / -" in table and "* - forest\n     - 70.5 / 70.5" in table
+
+
 def test_a_run_on_a_larger_budget_stands_for_what_it_repeats(bench):
     rows = made_rows({"a": [0.1, 0.1]})
     forest = rows[(rows.method == "forest") & (rows.setting == "defaults")]
@@ -285,7 +308,7 @@ def test_a_run_goes_on_where_it_was_and_writes_its_page(bench, quick_omib, folde
         assert (out / f"benchmark_{picture}.png").stat().st_size > 5_000
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks are read from /proc")
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="peaks are from there")
 def test_memory_is_the_peak_of_the_work_alone(bench):
     for n_mebibytes in (48, 16):  # the second is not hidden by the first
         with bench.cost.measured() as cost:
@@ -297,8 +320,17 @@ def test_memory_is_the_peak_of_the_work_alone(bench):
 def test_rows_with_other_columns_are_not_added(bench, tmp_path):
     (tmp_path / "compare.csv").write_text("data,seconds\nwine,1\n")
     rows = bench.common.Rows("compare", tmp_path)
-    with pytest.raises(ValueError, match=r"other columns.*memory"):
-        rows.run(lambda data: [{"data": data, "memory": 1}], [{"data": "wine"}])
+    with pytest.raises(ValueError, match=r"lacks columns \[.*'memory'"):
+        rows.run(lambda data: [{"data": data, "memory": 1, "seconds": 1}], [{"data": "cancer"}])
+    assert rows.rows().to_dict("list") == {"data": ["wine"], "seconds": [1]}
+
+
+def test_the_order_of_columns_does_not_matter(bench, tmp_path):
+    rows = bench.common.Rows("compare", tmp_path)
+    machine = "device,n_cores,torch"
+    (tmp_path / "compare.csv").write_text(f"{machine},seconds,data\ncpu,2,2,1,wine\n")
+    rows.run(lambda data: [{"data": data, "seconds": 3}], [{"data": "cancer"}])
+    assert rows.rows().set_index("data").seconds.to_dict() == {"wine": 1, "cancer": 3}
 
 
 def test_seeds_come_first_so_that_a_part_of_a_run_is_a_table(bench):

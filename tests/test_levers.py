@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -49,6 +50,23 @@ def test_averaged_weights_are_validated_and_training_goes_on_without_them(levers
     np.testing.assert_array_equal(plain.train_task_loss, averaged.train_task_loss)
     # one step per epoch: after the first, the average is that step alone
     assert (plain.valid_task_loss != averaged.valid_task_loss)[1:].all()
+
+
+def test_pooling_without_scores_is_the_mean(levers):
+    pool = levers.WeightedMean(3, 4)
+    tokens = torch.randn(5, 3, 4)
+    torch.nn.init.zeros_(pool.score.weight)
+    torch.testing.assert_close(pool(tokens.flatten(-2)), pool.out(tokens.mean(-2)))
+    torch.nn.init.constant_(pool.score.weight, 1e4)  # of the largest sum alone
+    largest = tokens[torch.arange(5), tokens.sum(-1).argmax(-1)]
+    torch.testing.assert_close(pool(tokens.flatten(-2)), pool.out(largest))
+
+
+def test_pooled_tokens_are_learned_from(levers, sample):
+    X, y = sample
+    model = levers.estimator(y, levers.Pooling)(random_state=0, **levers.BASE).fit(X, y)
+    assert isinstance(model.net_.module_.fusion, levers.PooledTokens)
+    assert model.score(X, y) > 0.5
 
 
 def test_a_linear_path_begins_at_zero_and_is_learned(levers, sample):

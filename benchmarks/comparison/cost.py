@@ -16,8 +16,8 @@ PEAK = "5"  # what to write for the peak to start anew
 def measured():
     """A dict that has "seconds" and "mebibytes" when the block is left.
 
-    Memory is the peak of this process above what it held at the beginning; nan where the system
-    does not tell (it takes Linux). A GPU's is not in it.
+    Memory is the peak of this process above what it held at the beginning, so without data that
+    were there; nan where the system does not tell (it takes Linux). A GPU's is not in it.
     """
     cost: dict = {}
     before = _settled()
@@ -30,10 +30,12 @@ def measured():
 def _settled():
     """Resident memory in KiB after what was freed has gone back, with the peak set to it."""
     gc.collect()
+    if not CLEAR.exists():
+        return np.nan
     try:
         CDLL(None).malloc_trim(0)
         CLEAR.write_text(PEAK)
-    except (OSError, AttributeError):
+    except (OSError, AttributeError):  # not ours to write, or another C library
         return np.nan
     return _kibibytes("VmRSS")
 

@@ -46,8 +46,9 @@ How it was done
 * "±" is half the width of a 95 % interval: Student's t over seeds, widened where seeds share rows
   (Nadeau & Bengio, 2003). Differences are paired by seed; of accuracies on n rows, those that
   are e apart have a variance of e (1 - e) / n at least, however alike the seeds are (not on mosi).
-* Seconds are those of one core, with other work on the machine. Memory is the peak during a fit
-  above what the process held before, data included.
+* Seconds are those of one core, with other work on the machine. Memory is the peak of
+  the process, in a fit or a search, above what it held before, data among it; rows that are older
+  than this measure have none.
 """.splitlines()
 LOSSES = {
     CLASSIFICATION: "Log-loss",

@@ -90,10 +90,13 @@ class Rows:
 
     def _append(self, rows):
         known = list(pd.read_csv(self.path, nrows=0)) if self.path.exists() else list(rows)
-        if known != list(rows):
-            odd = set(known) ^ set(rows)
-            raise ValueError(f"{self.path} has other columns, {odd}: add them, or move it away.")
-        rows.to_csv(self.path, mode="a", header=not self.path.exists(), index=False)
+        if set(known) != set(rows):
+            lacks, has = sorted(set(rows) - set(known)), sorted(set(known) - set(rows))
+            raise ValueError(
+                f"{self.path} is of another version: it lacks columns {lacks} and has {has} "
+                "besides. Move it away."
+            )
+        rows[known].to_csv(self.path, mode="a", header=not self.path.exists(), index=False)
 
 
 class Study(Rows):
