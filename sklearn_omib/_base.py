@@ -46,7 +46,6 @@ else:
         return lambda cls: cls
 
 
-ROWS_PER_COLUMN = 2  # from which on a linear path finds more than it overfits (benchmarks/wide.py)
 PREDICTION, XI, LOG_VARIANCE = range(3)  # what a network's predict returns
 MIN_SAMPLES_TO_SPLIT = 10  # below it no rows are held out
 
@@ -115,6 +114,7 @@ class BaseMultimodal(
     }
 
     warmup_epochs = 0  # of a method and task without a warm-up
+    _narrow_table_encoder: ClassVar[str] = "mlp"
     _watchers: ClassVar[tuple] = ()  # (name, callback) of those who look on during training
     # what the weights of a network depend on: a warm start cannot change it
     _structure_names: ClassVar[Iterable[str]] = (
@@ -392,7 +392,6 @@ class BaseMultimodal(
             known = ["auto", *sorted(ENCODERS)]
             raise ValueError(f"encoders={given!r} is unknown; known are {known}.")
         reads = ENCODERS.get(given) if isinstance(given, str) else None
-        rich = X.shape[0] >= ROWS_PER_COLUMN * X.shape[1]
         resolved = {}
         for name, block in X.items():
             chosen = given.get(name, "auto") if isinstance(given, Mapping) else given
@@ -401,7 +400,7 @@ class BaseMultimodal(
                 fits = reads.block(block.ndim - 1, sparse.issparse(block))
                 chosen = given if fits and (reads.dims or block.ndim == 2) else "auto"
             is_auto = isinstance(chosen, str) and chosen == "auto"
-            resolved[name] = self._default_encoder(block, rich) if is_auto else chosen
+            resolved[name] = self._default_encoder(block) if is_auto else chosen
         if reads and reads.dims and given not in resolved.values():
             raise ValueError(
                 f"encoders={given!r} reads {reads.meaning}, but no modality is such a "
@@ -409,15 +408,14 @@ class BaseMultimodal(
             )
         return resolved
 
-    def _default_encoder(self, block, rich):
+    def _default_encoder(self, block):
         name = default_encoder(block.shape[1:], sparse.issparse(block))
-        nonlinear_table = name == "mlp" and self.n_layers > 1
-        return "linear_mlp" if nonlinear_table and self._needs_linear_path(block, rich) else name
-
-    def _needs_linear_path(self, block, rich):
-        """Whether a table spreads over many directions, where rows are many."""
+        if name != "mlp" or self.n_layers == 1:
+            return name
+        # a table that spreads over many directions is mapped linearly (benchmarks/wide.py)
         wide = prod(block.shape[1:]) > self.hidden_dim
-        return rich and wide and effective_dimension(block) > self.hidden_dim
+        spread = wide and effective_dimension(block) > self.hidden_dim
+        return "linear" if spread else self._narrow_table_encoder
 
     def _train(self, data, seed, warmup_epochs, max_epochs):
         net, before, group = self.net_, len(self.net_.history), current_group()

@@ -1,5 +1,7 @@
 """Regression: the scale of the target, its loss, predictions with a standard deviation."""
 
+from typing import ClassVar
+
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.preprocessing import StandardScaler
@@ -14,6 +16,8 @@ class MultimodalRegressor(RegressorMixin, BaseMultimodal):
     """The task of regressors, whatever the method."""
 
     weight_decay: float = 0.3
+
+    _narrow_table_encoder: ClassVar[str] = "linear_mlp"  # benchmarks/levers.py
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
@@ -33,10 +37,6 @@ class MultimodalRegressor(RegressorMixin, BaseMultimodal):
         self : object
         """
         return self._partial_fit(X, y, sample_weight)
-
-    def _needs_linear_path(self, block, rich):
-        """Every table does (benchmarks/levers.py)."""
-        return True
 
     def _encode_target(self, y, reset):
         y = check_array(y, ensure_2d=False, dtype="numeric", input_name="y").astype(np.float64)

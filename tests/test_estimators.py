@@ -240,31 +240,33 @@ def test_one_name_goes_to_the_blocks_it_reads(mixed):
     assert kinds == ["MLPEncoder", "MLPEncoder", "SparseEncoder", "GRUEncoder", "Conv2dEncoder"]
 
 
-def test_a_table_that_spreads_over_more_than_hidden_dim_gets_a_linear_path(rng):
+def test_a_table_that_spreads_over_more_than_hidden_dim_is_encoded_linearly(rng):
     factors = rng.normal(size=(400, 5)) @ rng.normal(size=(5, 60))
     X = {"independent": rng.normal(size=(400, 60)), "low rank": factors, "few": factors[:, :20]}
     X, y = ModalityDict(X), np.arange(400) % 2
 
-    def kinds(rows=slice(None), **options):
-        clf = quick(max_epochs=1, hidden_dim=32, **options).fit(X[rows], y[rows])
+    def kinds(**options):
+        clf = quick(max_epochs=1, hidden_dim=32, **options).fit(X, y)
         return [type(encoder).__name__ for encoder in clf.net_.module_.encoders]
 
-    assert kinds() == ["LinearMLPEncoder", "MLPEncoder", "MLPEncoder"]
+    assert kinds() == ["LinearEncoder", "MLPEncoder", "MLPEncoder"]
     assert kinds(encoders={"independent": "mlp", "few": "linear_mlp"})[::2] == [
         "MLPEncoder", "LinearMLPEncoder"
     ]  # fmt: skip
     assert kinds(encoders="mlp") == ["MLPEncoder"] * 3
     assert kinds(n_layers=1) == ["MLPEncoder"] * 3  # linear already
-    assert kinds(slice(300)) == ["MLPEncoder"] * 3  # under two training rows per column
 
 
-def test_regressors_give_every_table_a_linear_path(mixed):
+def test_regressors_give_narrow_tables_a_linear_path(mixed, rng):
     X, _, score = mixed
     reg = quick(OMIBRegressor, max_epochs=1).fit(X, score)
     kinds = [type(encoder).__name__ for encoder in reg.net_.module_.encoders]
     assert kinds[:2] == ["LinearMLPEncoder"] * 2 and "LinearMLPEncoder" not in kinds[2:]
     reg.set_params(encoders="mlp").fit(X, score)
     assert type(reg.net_.module_.encoders[0]).__name__ == "MLPEncoder"
+    wide = {"independent": rng.normal(size=(90, 60))}
+    reg.set_params(encoders="auto", hidden_dim=32).fit(wide, wide["independent"][:, 0])
+    assert type(reg.net_.module_.encoders[0]).__name__ == "LinearEncoder"
 
 
 def test_torch_dropout_of_a_given_module_follows_the_seed(tables):

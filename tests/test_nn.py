@@ -15,6 +15,7 @@ from sklearn_omib.nn import (
     GatedFusion,
     GaussianTask,
     GRUEncoder,
+    LinearEncoder,
     LinearMLPEncoder,
     LowRankFusion,
     MLPEncoder,
@@ -171,9 +172,9 @@ def test_film_that_does_not_modulate_is_linear_in_the_first_modality():
 # -- encoders -------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "encoder, shape",
-    [(MLPEncoder, (7,)), (MLPEncoder, (2, 3)), (LinearMLPEncoder, (40,)),
-     (Conv1dEncoder, (9, 3)), (GRUEncoder, (9, 3)), (Conv2dEncoder, (3, 8, 6)),
-     (Conv2dEncoder, (1, 2, 2))],
+    [(MLPEncoder, (7,)), (MLPEncoder, (2, 3)), (LinearEncoder, (4, 10)),
+     (LinearMLPEncoder, (40,)), (Conv1dEncoder, (9, 3)), (GRUEncoder, (9, 3)),
+     (Conv2dEncoder, (3, 8, 6)), (Conv2dEncoder, (1, 2, 2))],
 )  # fmt: skip
 def test_every_parameter_of_an_encoder_receives_gradient(encoder, shape):
     module = encoder(shape, 16, 2, 0.1)
@@ -200,21 +201,25 @@ def test_a_step_of_sign_descent_moves_a_wide_encoder_no_farther_than_a_narrow_on
     moved = {}
     for n_columns in (16, 1600):
         torch.manual_seed(0)
-        encoder, v = LinearMLPEncoder((n_columns,), 16, 2, 0.0), torch.ones(1, n_columns)
+        encoder, v = LinearEncoder((n_columns,), 16), torch.ones(1, n_columns)
         assert encoder(torch.randn(500, n_columns)).std() < 1  # whatever the width
         before = encoder(v)
         with torch.no_grad():
-            encoder.linear.weight += 1e-3  # as far as Adam's first step moves every weight
+            encoder.map.weight += 1e-3  # as far as Adam's first step moves every weight
         moved[n_columns] = (encoder(v) - before).mean().item()
     assert moved[16] == pytest.approx(moved[1600], rel=1e-3) == pytest.approx(16e-3, rel=1e-3)
+
+
+def test_a_linear_encoder_is_linear():
+    encoder, v, w = LinearEncoder((3, 10), 16), torch.randn(4, 3, 10), torch.randn(4, 3, 10)
+    torch.testing.assert_close(encoder(2 * v - w), 2 * encoder(v) - encoder(w))
 
 
 def test_without_its_mlp_a_linear_mlp_is_linear_and_drops_no_input():
     encoder = LinearMLPEncoder((30,), 16, 2, 0.5, input_dropout=0.9).train()
     torch.nn.init.zeros_(encoder.layers[-1].weight)
     v = torch.randn(4, 30)
-    expected = v @ (encoder.scale * encoder.linear.weight).T + encoder.layers[-1].bias
-    torch.testing.assert_close(encoder(v), expected)
+    torch.testing.assert_close(encoder(v), encoder.linear(v) + encoder.layers[-1].bias)
 
 
 def test_a_given_module_is_copied_never_used():

@@ -9,7 +9,7 @@ stack on 90 % of the rows (of which 15 % stop the training) and scored on the re
 
 import numpy as np
 from common import (
-    ONE_NETWORK,
+    OF_SIM,
     Study,
     arguments,
     difference,
@@ -68,7 +68,7 @@ def evaluate(case, seed, betas, n_samples):
         cv=[(train, test)],
         scoring=probes,
         refit=False,
-        **ONE_NETWORK,
+        **OF_SIM,
         random_state=seed,
     ).fit(sim.X, sim.y)
     bounds = estimate_beta_bounds(sim.X[train])

@@ -10,7 +10,7 @@ training part.
 import numpy as np
 import pandas as pd
 from common import (
-    ONE_NETWORK,
+    OF_SIM,
     TEST_SHARE,
     Study,
     arguments,
@@ -79,7 +79,7 @@ def evaluate(case, seed, inputs, method, n_samples):
         model = GridSearchCV(logistic, {"C": np.geomspace(1e-4, 1, 5)}, cv=5)
         model.fit(X[train], sim.y[train])
     else:
-        model = OMIBClassifier(**ONE_NETWORK, random_state=seed).fit(X[train], sim.y[train])
+        model = OMIBClassifier(**OF_SIM, random_state=seed).fit(X[train], sim.y[train])
         xi = model.transform(X[test])
         for name in ("nuisance", "decision"):
             row[f"r2_{name}"] = probe_r2(xi, sim.truth[name][test])

@@ -56,28 +56,41 @@ class MLPEncoder(nn.Module):
         return self.layers(self.input_dropout(v.flatten(-self.n_dims)))
 
 
-class LinearMLPEncoder(MLPEncoder):
-    """z = W_0 u + MLP(u), u = v min(1, hidden_dim / n_columns): for tables of many directions.
+class LinearEncoder(nn.Module):
+    """z = W u, u = v min(1, hidden_dim / n_columns): for tables of many directions.
 
     Of many columns that each tell a little (genotypes, words), most of what can be learned is
-    linear, and a narrow MLP alone fits noise before it finds that. The factor is taken out of the
-    initial weights again; what stays is that a step of Adam, which moves every weight as far, does
-    not move a sum over many columns the farther. Dropout of inputs is on the MLP alone.
+    linear, and a narrow MLP fits noise before it finds that; what code, fusion and heads make of z
+    is nonlinear. The factor is taken out of the initial weights again; what stays is that a step
+    of Adam, which moves every weight as far, does not move a sum over many columns the farther.
 
-    Parameters as :class:`MLPEncoder`.
+    Parameters as :class:`MLPEncoder`; ``n_layers`` and ``dropout`` have no part in it.
+    """
+
+    def __init__(self, input_shape, hidden_dim, n_layers=1, dropout=0.0):
+        super().__init__()
+        self.n_dims, n_columns = len(input_shape), prod(input_shape)
+        self.scale = min(hidden_dim / n_columns, 1.0)
+        self.map = nn.Linear(n_columns, hidden_dim, bias=False)
+        self.map.weight.data /= self.scale
+
+    def forward(self, v):
+        return self.map(self.scale * v.flatten(-self.n_dims))
+
+
+class LinearMLPEncoder(MLPEncoder):
+    """z = W u + MLP(u): a :class:`LinearEncoder`, and an MLP of the same u beside it.
+
+    Dropout of inputs is on the MLP alone. Parameters as :class:`MLPEncoder`.
     """
 
     def __init__(self, input_shape, hidden_dim, n_layers, dropout, input_dropout=0.0):
         super().__init__(input_shape, hidden_dim, n_layers, dropout, input_dropout)
-        n_columns = prod(input_shape)
-        self.linear = nn.Linear(n_columns, hidden_dim, bias=False)
-        self.scale = min(hidden_dim / n_columns, 1.0)
-        for layer in (self.linear, self.layers[0]):
-            layer.weight.data /= self.scale
+        self.linear = LinearEncoder(input_shape, hidden_dim)
+        self.layers[0].weight.data /= self.linear.scale
 
     def forward(self, v):
-        v = self.scale * v
-        return self.linear(v.flatten(-self.n_dims)) + super().forward(v)
+        return self.linear(v) + super().forward(self.linear.scale * v)
 
 
 class SparseLinear(nn.Module):
@@ -231,6 +244,7 @@ class _Reads(NamedTuple):
 
 ENCODERS = {
     "mlp": _Reads(MLPEncoder, None, False, "dense blocks", True),
+    "linear": _Reads(LinearEncoder, None, False, "dense blocks"),
     "linear_mlp": _Reads(LinearMLPEncoder, None, False, "dense blocks", True),
     "conv1d": _Reads(Conv1dEncoder, (2,), False, "sequences (n_samples, time, channels)"),
     "gru": _Reads(GRUEncoder, (2,), False, "sequences (n_samples, time, channels)"),

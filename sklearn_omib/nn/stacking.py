@@ -13,7 +13,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from .bottleneck import VariationalBottleneck
-from .encoders import LinearMLPEncoder, MLPEncoder
+from .encoders import LinearEncoder, LinearMLPEncoder, MLPEncoder
 from .fusion import FUSIONS
 from .model import OMIBNetwork
 from .objective import OMIBObjective
@@ -115,9 +115,9 @@ class Each(nn.Module):
 # the forward of these works whatever dimensions come before the batch
 _LEADING_DIMENSIONS = (
     nn.Sequential, nn.ModuleList, nn.Identity, nn.GELU, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU,
-    nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Softplus, Dropout, MLPEncoder, LinearMLPEncoder,
-    VariationalBottleneck, *FUSIONS.values(), OMIBNetwork, OMIBObjective, CategoricalTask,
-    BernoulliTask, GaussianTask,
+    nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Softplus, Dropout, MLPEncoder, LinearEncoder,
+    LinearMLPEncoder, VariationalBottleneck, *FUSIONS.values(), OMIBNetwork, OMIBObjective,
+    CategoricalTask, BernoulliTask, GaussianTask,
 )  # fmt: skip
 _STACKED = {nn.Linear: StackedLinear, nn.LayerNorm: StackedLayerNorm}
 
