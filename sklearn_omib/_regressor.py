@@ -33,12 +33,14 @@ class OMIBRegressor(MultimodalRegressor, EnsembleOMIB):
         and fits that processes share. ``partial_fit`` goes on with all networks of a fit.
     encoders : str, dict of str to encoder, torch.nn.Module or callable, default="auto"
         The encoder of each modality. "auto" goes by the shape of a sample: linear_mlp, which adds
-        a linear map to an mlp, conv1d, conv2d or sparse. In a dict: "mlp" or "linear_mlp";
-        "conv1d" or "gru" for sequences (n_samples, time, channels); "conv2d" for images
-        (n_samples, channels, height, width); "sparse" for sparse matrices; a torch module, of
-        which a copy is trained; or a factory called with the shape of a sample. Modules return
-        (batch, any width). Modalities that the dict leaves out are "auto". A single name goes to
-        the blocks it reads, "mlp" to plain tables; the others are "auto".
+        a linear map to an mlp, conv1d, conv2d or sparse; and linear, that map alone, for tables
+        whose columns spread over more than ``hidden_dim`` directions (effective dimension of
+        their correlation matrix). In a dict: "mlp", "linear" or "linear_mlp"; "conv1d" or "gru"
+        for sequences (n_samples, time, channels); "conv2d" for images (n_samples, channels,
+        height, width); "sparse" for sparse matrices; a torch module, of which a copy is trained;
+        or a factory called with the shape of a sample. Modules return (batch, any width).
+        Modalities that the dict leaves out are "auto". A single name goes to the blocks it reads,
+        "mlp" to plain tables; the others are "auto".
     hidden_dim : int, default=128
         Width of hidden layers and of the built-in encoders' output z_m.
     latent_dim : int, default=32
