@@ -30,7 +30,7 @@ SEEDS = (0, 1)
 ENCODERS = ("mlp", "linear_mlp", "linear")
 N_DRAWN = 12_000
 SECTIONS = ("E1", "F1", "G2", "H1")
-KEYS = ["data", "metric", "rows", "columns", "effective dimension"]
+KEYS = ["data", "metric", "rows", "columns"]
 
 
 def sim(case, seed, n_rows, noise=None):
@@ -105,7 +105,9 @@ def evaluate(name, n_rows, encoder, seed):
 def write_table(results):
     """Means over seeds, and the gain of "linear" over the others by run."""
     by = {what: results.pivot_table(what, [*KEYS, "seed"], "encoder") for what in ("score", "loss")}
-    table = by["score"][list(ENCODERS)].groupby(KEYS, sort=False).mean().reset_index()
+    table = by["score"][list(ENCODERS)].groupby(KEYS, sort=False).mean()
+    table.insert(0, "effective dimension", results.groupby(KEYS)["effective dimension"].mean())
+    table = table.reset_index()
     lines = [f"{__doc__.splitlines()[0]}\n", table.round(3).to_markdown(index=False), ""]
     for other in ENCODERS[:-1]:
         gains = (
@@ -113,7 +115,7 @@ def write_table(results):
             by["loss"][other] - by["loss"]["linear"],
         )
         for metric in ("accuracy", "R2"):
-            score, loss = (gain.xs(metric, level="metric") for gain in gains)
+            score, loss = (gain.xs(metric, level="metric").dropna() for gain in gains)
             lines.append(
                 f"linear over {other}, {metric}: {score.mean():+.4f} ± {score.sem():.4f}, loss "
                 f"{loss.mean():+.4f} ± {loss.sem():.4f} nats, better in {(score > 0).sum()} and "
