@@ -66,9 +66,10 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector, BaseOMIB):
         is from others.
     n_heads : int, default=4
         Attention heads; must divide ``latent_dim``.
-    modality_dropout : float, default=0.0
+    modality_dropout : float or "auto", default=0.0
         Share of the modalities' codes that the fusion does not see while training, where there are
-        several: none can be relied on alone.
+        several: none can be relied on alone. "auto" is 0.1, and 150 / n_samples among more than
+        1500 samples to train on.
     beta : {"auto", "upper", "lower"} or float, default="auto"
         Weight of the regularisation per nat of KL, summed over latent dimensions. "upper" is
         M_u and "lower" M_l of ``beta_bounds_`` (eq. 17); "auto" is M_u.
@@ -96,8 +97,9 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector, BaseOMIB):
     early_stopping : bool, default=False
         Hold out a validation part and keep the epoch of its lowest distance. Off by default:
         a smaller distance is not a better detector.
-    validation_fraction : float, default=0.15
-        Share of the samples held out.
+    validation_fraction : float or "auto", default="auto"
+        Share of the samples held out. "auto" is 0.15, but 500 of 3333 to 50,000 samples and 0.01
+        of more, unless there are groups.
     n_iter_no_change : int, default=15
         Epochs without improvement after which the main phase ends.
     tol : float, default=1e-4
@@ -135,6 +137,8 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector, BaseOMIB):
         The beta used, in 1/nat.
     beta_bounds_ : BetaBounds
         ``lower`` (M_l) and ``upper`` (M_u), and the entropies behind them.
+    modality_dropout_ : float
+        The share of codes hidden, where there are several modalities.
     modality_weights_ : dict of str to float
         Final weight of each modality's KL; from the second modality on, the paper's r.
     modalities_ : dict of str to tuple

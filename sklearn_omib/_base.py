@@ -48,6 +48,9 @@ else:
 
 PREDICTION, XI, LOG_VARIANCE = range(3)  # what a network's predict returns
 MIN_SAMPLES_TO_SPLIT = 10  # below it no rows are held out
+# What validation_fraction="auto" holds out (benchmarks/rows.py)
+MOST_HELD_OUT, LEAST_HELD_OUT = 0.15, 0.01  # as a share, and between them
+ROWS_HELD_OUT = 500
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False)
@@ -76,7 +79,7 @@ class BaseMultimodal(
     learning_rate: float = 5e-4
     weight_decay: float = 1.0
     early_stopping: bool = True
-    validation_fraction: float = 0.15
+    validation_fraction: float | str = "auto"
     n_iter_no_change: int = 15
     tol: float = 1e-4
     standardize: bool = True
@@ -101,7 +104,7 @@ class BaseMultimodal(
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "validation_fraction": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "standardize": ["boolean"],
@@ -285,9 +288,9 @@ class BaseMultimodal(
         if not self.early_stopping or n_samples < MIN_SAMPLES_TO_SPLIT:
             return np.arange(n_samples), None
         seed = rng.randint(2**31 - 1)
-        fraction = self.validation_fraction
+        wanted = fraction = self._held_out_share(n_samples, groups)
         if limit is not None:
-            fraction = min(fraction, limit / n_samples)
+            fraction = min(wanted, limit / n_samples)
         share = {"test_size": fraction, "random_state": seed}
         n_groups = n_samples if groups is None else len(np.unique(groups))
         if n_groups < 2:
@@ -296,7 +299,7 @@ class BaseMultimodal(
                 "early_stopping=False."
             )
         if groups is not None and labels is not None:
-            n_splits = min(max(round(1 / self.validation_fraction), 2), n_groups)
+            n_splits = min(max(round(1 / wanted), 2), n_groups)
             splitter = StratifiedGroupKFold(n_splits, shuffle=True, random_state=seed)
         elif groups is not None:
             splitter = GroupShuffleSplit(1, **share)
@@ -308,6 +311,13 @@ class BaseMultimodal(
         if limit is not None and len(valid) > limit:  # of whole groups
             valid = rng.permutation(valid)[:limit]
         return train, valid
+
+    def _held_out_share(self, n_samples, groups):
+        if self.validation_fraction != "auto":
+            return self.validation_fraction
+        if groups is not None:  # many rows may be few groups
+            return MOST_HELD_OUT
+        return np.clip(ROWS_HELD_OUT / n_samples, LEAST_HELD_OUT, MOST_HELD_OUT)
 
     @staticmethod
     def _can_stratify(labels, fraction):

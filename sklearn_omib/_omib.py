@@ -11,13 +11,17 @@ from .information import estimate_beta_bounds
 from .nn import OMIBNetwork, OMIBObjective
 from .nn.fusion import FUSIONS
 
+# Codes that modality_dropout="auto" hides (benchmarks/rows.py)
+MOST_HIDDEN = 0.1  # as a share
+ROWS_HIDDEN = 150  # of each modality and epoch: as prior knowledge, it weighs less among more rows
+
 
 class BaseOMIB(BaseMultimodal):
     """Bound on beta, network and objective of OMIB; a task makes it an estimator."""
 
     fusion: str = "cross_attention"
     n_heads: int = 4
-    modality_dropout: float = 0.0
+    modality_dropout: float | str = 0.0
     beta: float | str = "auto"
     beta_scale: float = 1.0
     entropy_estimator: Any = "gaussian"
@@ -28,7 +32,7 @@ class BaseOMIB(BaseMultimodal):
     _parameter_constraints: ClassVar[dict] = {
         "fusion": [StrOptions(set(FUSIONS))],
         "n_heads": [Interval(Integral, 1, None, closed="left")],
-        "modality_dropout": [Interval(Real, 0, 1, closed="left")],
+        "modality_dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
         "beta": [StrOptions({"auto", "upper", "lower"}), Interval(Real, 0, None, closed="left")],
         "beta_scale": [Interval(Real, 0, None, closed="left")],
         "entropy_estimator": [StrOptions({"gaussian", "mine"}), HasMethods("estimate")],
@@ -38,6 +42,13 @@ class BaseOMIB(BaseMultimodal):
     }
     _auto_fraction: ClassVar[float]  # of M_u: what beta="auto" means (benchmarks/defaults.py)
     _structure_names: ClassVar[Iterable[str]] = ("fusion", "n_heads")
+
+    def _initialise(self, X, rng):
+        if self.modality_dropout == "auto":
+            self.modality_dropout_ = min(MOST_HIDDEN, ROWS_HIDDEN / len(X))
+        else:
+            self.modality_dropout_ = float(self.modality_dropout)
+        super()._initialise(X, rng)
 
     def _learn_method(self, sample, rng):
         self.beta_bounds_ = estimate_beta_bounds(
@@ -53,7 +64,7 @@ class BaseOMIB(BaseMultimodal):
             **shared,
             fusion=self.fusion,
             n_heads=self.n_heads,
-            modality_dropout=self.modality_dropout,
+            modality_dropout=self.modality_dropout_,
         )
 
     def _make_objective(self, task):

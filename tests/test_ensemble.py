@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from sklearn_omib import OMIBClassifier, OMIBRegressor
+from sklearn_omib import OMIBClassifier, OMIBClassifierCV, OMIBRegressor
 
 FAST = {"max_epochs": 8, "warmup_epochs": 2, "hidden_dim": 16, "latent_dim": 8, "random_state": 0}
 
@@ -83,6 +83,24 @@ def test_by_itself_the_number_goes_by_what_can_be(tables, monkeypatch):
     assert model.n_members_ == 1
     alone = OMIBClassifier(n_members=1, **FAST).fit(X, y)
     np.testing.assert_array_equal(model.predict_proba(X), alone.predict_proba(X))
+
+
+def test_by_itself_fewer_codes_are_hidden_among_many_rows(tables, monkeypatch):
+    X, y, _ = tables
+    one = {"n_members": 1, "early_stopping": False, **FAST}
+    model = OMIBClassifier(**one).fit(X, y)
+    assert model.modality_dropout_ == model.net_.module_.modality_dropout.p == 0.1
+    assert OMIBRegressor(**one).fit(X, y).modality_dropout_ == 0
+    monkeypatch.setattr("sklearn_omib._omib.ROWS_HIDDEN", 6)
+    share = model.fit(X, y).modality_dropout_
+    assert share == model.net_.module_.modality_dropout.p == 6 / len(y)
+    named = OMIBClassifier(**one, modality_dropout=share).fit(X, y)
+    np.testing.assert_array_equal(model.predict_proba(X), named.predict_proba(X))
+    options = {"betas": [0.01], "cv": 2, "refit": False, "early_stopping": False, **FAST}
+    of_folds = OMIBClassifierCV(**options).fit(X, y).estimators_
+    np.testing.assert_allclose([one.modality_dropout_ for one in of_folds], 12 / len(y))
+    with pytest.raises(ValueError, match="'modality_dropout' parameter"):
+        model.set_params(modality_dropout="most").fit(X, y)
 
 
 def test_chunks_go_on_with_all_members(fitted, tables):

@@ -115,6 +115,18 @@ def test_validation_split_is_stratified_where_it_can_be():
     assert OMIBClassifier()._validation_split(9, y[:9], None, rng)[1] is None
 
 
+@pytest.mark.parametrize("n, held_out", [(100, 15), (3000, 450), (8000, 500), (200_000, 2000)])
+def test_by_itself_a_smaller_share_of_many_rows_is_held_out(n, held_out):
+    y, rng = np.arange(n) % 2, np.random.RandomState(0)
+    for labels in (y, None):
+        train, valid = OMIBClassifier()._validation_split(n, labels, None, rng)
+        assert len(valid) in (held_out, held_out + 1) and len(train) + len(valid) == n
+    groups = np.arange(n) // (n // 20)  # 20 of them: three say more than one
+    for labels in (y, None):
+        valid = OMIBClassifier()._validation_split(n, labels, groups, rng)[1]
+        assert len(valid) == pytest.approx(0.15 * n, rel=0.1)
+
+
 def test_warm_start_goes_on_and_a_plain_fit_begins_anew(tables):
     X, y, _ = tables
     clf = OMIBClassifier(max_epochs=3, warmup_epochs=2, random_state=0)
