@@ -2,9 +2,10 @@
 
     python benchmarks/rows.py --jobs 2    # some forty minutes on two cores
 
-Five networks fitted to 2000 and 8000 rows of generated data and scored on 8000 others. None of the
-comparison's generated data is used. Writes ``results/rows.csv``, to which an interrupted run adds,
-and ``results/rows.md``.
+Five networks fitted to 2000 and 8000 rows of generated data and scored on 8000 others. "150 rows"
+is a share of all rows, before some are held out; the package divides by those to train on, a
+little fewer. None of the comparison's generated data is used. Writes ``results/rows.csv``, to which
+an interrupted run adds, and ``results/rows.md``.
 """
 
 from functools import partial

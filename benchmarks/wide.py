@@ -3,8 +3,8 @@
     python benchmarks/wide.py        # some twenty minutes on one core
 
 One network of "mlp", "linear_mlp" and "linear" on both modalities of data with wide tables, fitted
-to few rows (some two per column of both) and to many, and scored on 6000 others; on her2st fitted
-to three of sections E1 to H1 and scored on the fourth. No row of the comparison's
+to few rows (about one or two per column of both together) and to many, and scored on 6000 others;
+on her2st fitted to three of sections E1 to H1 and scored on the fourth. No row of the comparison's
 generated data is used. Writes ``results/wide.csv``, to which an interrupted run adds, and
 ``results/wide.md``.
 """

@@ -69,7 +69,7 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector, BaseOMIB):
     modality_dropout : float or "auto", default=0.0
         Share of the modalities' codes that the fusion does not see while training, where there are
         several: none can be relied on alone. "auto" is 0.1, and 150 / n_samples among more than
-        1500 samples to train on.
+        1500 samples to train on (of the first chunk or fit, where training goes on).
     beta : {"auto", "upper", "lower"} or float, default="auto"
         Weight of the regularisation per nat of KL, summed over latent dimensions. "upper" is
         M_u and "lower" M_l of ``beta_bounds_`` (eq. 17); "auto" is M_u.

@@ -48,9 +48,9 @@ else:
 
 PREDICTION, XI, LOG_VARIANCE = range(3)  # what a network's predict returns
 MIN_SAMPLES_TO_SPLIT = 10  # below it no rows are held out
-# What validation_fraction="auto" holds out (benchmarks/rows.py)
-MOST_HELD_OUT, LEAST_HELD_OUT = 0.15, 0.01  # as a share, and between them
+# What validation_fraction="auto" holds out (benchmarks/rows.py): so many rows, within two shares
 ROWS_HELD_OUT = 500
+LEAST_HELD_OUT, MOST_HELD_OUT = 0.01, 0.15
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False)
@@ -420,7 +420,7 @@ class BaseMultimodal(
 
     def _default_encoder(self, block):
         name = default_encoder(block.shape[1:], sparse.issparse(block))
-        if name != "mlp" or self.n_layers == 1:
+        if name != "mlp" or self.n_layers == 1:  # of one layer it is a linear map
             return name
         # a table that spreads over many directions is mapped linearly (benchmarks/wide.py)
         wide = prod(block.shape[1:]) > self.hidden_dim

@@ -98,7 +98,9 @@ def test_by_itself_fewer_codes_are_hidden_among_many_rows(tables, monkeypatch):
     np.testing.assert_array_equal(model.predict_proba(X), named.predict_proba(X))
     options = {"betas": [0.01], "cv": 2, "refit": False, "early_stopping": False, **FAST}
     of_folds = OMIBClassifierCV(**options).fit(X, y).estimators_
-    np.testing.assert_allclose([one.modality_dropout_ for one in of_folds], 12 / len(y))
+    np.testing.assert_allclose([net.modality_dropout_ for net in of_folds], 12 / len(y))
+    chunked = OMIBClassifier(**FAST).partial_fit(X, y, classes=np.unique(y))
+    assert chunked.partial_fit(X, y).modality_dropout_ == 6 / len(y)
     with pytest.raises(ValueError, match="'modality_dropout' parameter"):
         model.set_params(modality_dropout="most").fit(X, y)
 

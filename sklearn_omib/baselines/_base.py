@@ -10,7 +10,9 @@ from .._classifier import OMIBClassifier
 from .._detection import MultimodalAnomalyDetector
 from .._regressor import OMIBRegressor
 
-OF_OMIB_ONLY = ("beta_", "beta_bounds_", "modality_weights_")
+OF_OMIB_ONLY = (
+    "beta_", "beta_bounds_", "modality_dropout_", "modality_weights_", "n_members_",
+)  # fmt: skip
 CLASSIFIER_EXAMPLE = """\
 >>> import numpy as np
 >>> from sklearn_omib.baselines import {name}
