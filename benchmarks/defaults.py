@@ -86,6 +86,10 @@ def training_parts():
     return parts
 
 
+# of generated data: nonlinear modalities, and an exclusive or of two of them
+BENT = {"mixing": "nonlinear", "importance": {"synergy": 2.0}}
+
+
 def halves(table):
     """A table cut into two modalities."""
     half = table.shape[1] // 2
@@ -169,6 +173,12 @@ def write_table(results):
     text = table.round(4).to_markdown()
     (RESULTS / "defaults.md").write_text(f"{__doc__.splitlines()[0]}\n\n{text}\n")
     print(text)
+
+
+def told(name, gain):
+    """A gain over paired runs in words."""
+    wins = f"better in {(gain > 0).sum()} of {len(gain)} runs"
+    return f"{name} {gain.mean():+.4f} ± {gain.sem():.4f}, {wins}"
 
 
 def named(variations, words):

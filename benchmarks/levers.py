@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from defaults import BASE, folds, gains, is_regression, predicted, rate, training_parts
+from defaults import BASE, BENT, folds, gains, is_regression, predicted, rate, training_parts
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 from skorch.callbacks import Callback
@@ -51,11 +51,10 @@ def data_sets():
     parts = {name: (X, y) for name, (X, y, groups) in training_parts().items() if groups is None}
     X, y = parts.pop("digits")
     few = np.random.default_rng(0).permutation(len(y))[:400]
-    bent = {"mixing": "nonlinear", "importance": {"synergy": 2.0}}
     for name, make, options in (
         ("linear", make_multimodal_classification, {}),
-        ("nonlinear", make_multimodal_classification, bent),
-        ("nonlinear target", make_multimodal_regression, bent),
+        ("nonlinear", make_multimodal_classification, BENT),
+        ("nonlinear target", make_multimodal_regression, BENT),
         ("linear target", make_multimodal_regression, {"random_state": 100}),
     ):
         shared = {"n_modalities": 3, "n_pairwise": 1, "random_state": 0}

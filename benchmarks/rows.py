@@ -12,7 +12,7 @@ from functools import partial
 from itertools import product
 
 import numpy as np
-from defaults import halves, is_regression, predicted, rate
+from defaults import BENT, halves, is_regression, predicted, rate, told
 from paper.common import Rows, arguments
 from sklearn.datasets import make_friedman1
 
@@ -25,7 +25,6 @@ from sklearn_omib.datasets import (
 
 SIZES = (2000, 8000)
 N_TEST = 8000
-BENT = {"mixing": "nonlinear", "importance": {"synergy": 2.0}}
 HIDDEN = {  # share of codes hidden, of a number of rows
     ".1": lambda n: 0.1,
     "150 rows": lambda n: min(0.1, 150 / n),
@@ -80,9 +79,9 @@ def evaluate(data, n_rows, hidden, held_out, seed):
     X, y = DATA[data](seed)
     share = 0.15 if held_out == "15 %" else int(held_out) / n_rows
     model = OMIBRegressor() if is_regression(y) else OMIBClassifier()
-    if not is_regression(y):
+    if not is_regression(y):  # regressors hide none
         model.set_params(modality_dropout=HIDDEN[hidden](n_rows))
-    model.set_params(random_state=seed, validation_fraction=share)
+    model.set_params(validation_fraction=share, random_state=seed)
     fitted, scored = np.arange(n_rows), np.arange(SIZES[-1], SIZES[-1] + N_TEST)
     model.fit(X[fitted], y[fitted])
     score, loss = rate(scored, predicted(model, X[scored]), y)
@@ -115,11 +114,6 @@ def gains(runs, base, other):
     both = (runs[(runs.hidden == codes) & (runs.held_out == rows)] for codes, rows in (base, other))
     before, after = (some.set_index(["data", "seed"])[["score", "loss"]] for some in both)
     return (after - before).dropna() * [1, -1]
-
-
-def told(name, gain):
-    wins = f"better in {(gain > 0).sum()} of {len(gain)} runs"
-    return f"{name} {gain.mean():+.4f} ± {gain.sem():.4f}, {wins}"
 
 
 if __name__ == "__main__":

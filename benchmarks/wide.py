@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from defaults import is_regression, predicted, rate
+from defaults import is_regression, predicted, rate, told
 
 from sklearn_omib import OMIBClassifier, OMIBRegressor
 from sklearn_omib.datasets import (
@@ -116,11 +116,8 @@ def write_table(results):
         )
         for metric in ("accuracy", "R2"):
             score, loss = (gain.xs(metric, level="metric").dropna() for gain in gains)
-            lines.append(
-                f"linear over {other}, {metric}: {score.mean():+.4f} ± {score.sem():.4f}, loss "
-                f"{loss.mean():+.4f} ± {loss.sem():.4f} nats, better in {(score > 0).sum()} and "
-                f"{(loss > 0).sum()} of {len(score)} runs.\n"
-            )
+            words = f"{told('score', score)}; {told('loss', loss)}"
+            lines.append(f"linear over {other}, {metric}: {words}\n")
     text = "\n".join(lines)
     (RESULTS / "wide.md").write_text(text)
     print(text)

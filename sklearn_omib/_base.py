@@ -288,9 +288,8 @@ class BaseMultimodal(
         if not self.early_stopping or n_samples < MIN_SAMPLES_TO_SPLIT:
             return np.arange(n_samples), None
         seed = rng.randint(2**31 - 1)
-        wanted = fraction = self._held_out_share(n_samples, groups)
-        if limit is not None:
-            fraction = min(wanted, limit / n_samples)
+        wanted = self._held_out_share(n_samples, groups)
+        fraction = wanted if limit is None else min(wanted, limit / n_samples)
         share = {"test_size": fraction, "random_state": seed}
         n_groups = n_samples if groups is None else len(np.unique(groups))
         if n_groups < 2:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from anomaly import normal_scores
-from defaults import halves
+from defaults import BENT, halves
 from sklearn.datasets import load_diabetes, load_wine, make_friedman1
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
@@ -230,9 +230,6 @@ def cancer_tissue(seed, small):
 
 
 # -- what several of them share -------------------------------------------------------------------
-BENT = {"mixing": "nonlinear", "importance": {"synergy": 2.0}}
-
-
 def _factors(make, seed, small, **options):
     data = make(600 if small else 2000, n_modalities=3, n_pairwise=1, random_state=seed, **options)
     best = data.truth.get("bayes_accuracy") or data.truth.best_r2

@@ -38,13 +38,13 @@ Four experiments of the ICML 2025 paper, run again with this package by ``make p
 ``modality_dropout=0``, one network that sees all codes, as in the paper, and for what were the
 defaults when this was measured: the encoders ``"linear_mlp"`` on SIM and ``"mlp"`` elsewhere (now
 ``"linear"`` on SIM of figure 3 and table 2 and for gene expression) and 15 % of the rows to stop by
-(now less, of more than 3333). They are
-not the paper's: other encoders, another optimiser, early stopping, and a bound on beta from a
-Gaussian channel in place of MINE. The paper prints single values without a spread and does not
-state all sizes of its synthetic data, so what can be compared is the direction and size of effects,
-not the third digit. A "±" behind a mean is the standard deviation over seeds, one behind a
-difference half the width of its 95 % interval (paired by seed, Student's t). Sentences with numbers
-are written from the measured rows, ``benchmarks/results/paper_*.csv``.
+(now less, of more than 3333). They are not the paper's: other encoders, another optimiser, early
+stopping, and a bound on beta from a Gaussian channel in place of MINE. The paper prints single
+values without a spread and does not state all sizes of its synthetic data, so what can be compared
+is the direction and size of effects, not the third digit. A "±" behind a mean is the standard
+deviation over seeds, one behind a difference half the width of its 95 % interval (paired by seed,
+Student's t). Sentences with numbers are written from the measured rows,
+``benchmarks/results/paper_*.csv``.
 """
 
 
