@@ -30,7 +30,7 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 
 defaults: $(VENV)/installed
-	$(ENV) $(BIN)/python benchmarks/defaults.py
+	$(ENV) $(BIN)/python benchmarks/evidence/defaults.py --jobs -1
 
 # runs go on where they were; the last one alone, since it measures time
 paper: $(VENV)/installed

@@ -24,7 +24,7 @@ from comparison.data import DATA, from_folder
 from comparison.methods import METHODS, available
 from comparison.report import write
 from comparison.runs import evaluate, jobs
-from paper.common import Rows
+from resumable import Rows, present
 
 OUT = Path("benchmark_output")  # of runs that are not the evidence of the page
 SIZES = {False: {"seeds": 5, "budget": 8}, True: {"seeds": 2, "budget": 3}}  # by --quick
@@ -65,16 +65,7 @@ def data_sets(chosen):
     names = chosen.data_sets or [
         name for name, one in sets.items() if one.reduced or not chosen.quick
     ]
-    return {name: sets[name] for name in names if _is_there(name, sets[name])}
-
-
-def _is_there(name, data_set):
-    try:
-        data_set.draw(0, True)
-    except FileNotFoundError as error:
-        print(f"Left out: {name}. {error}")
-        return False
-    return True
+    return {name: sets[name] for name in present(names, lambda name: sets[name].draw(0, True))}
 
 
 def main(argv=None):

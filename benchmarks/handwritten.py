@@ -1,8 +1,8 @@
 """OMIB for two phases and dense blocks as one would write it by hand, to measure the engine by.
 
-Plain PyTorch for one experiment: no containers, no options, no history beyond a list of losses.
-The mathematics and the order of random draws of noise and of rows are those of the package, so
-that with dropout off both reach the same losses from the same weights.
+Plain PyTorch for one experiment: one network, no containers, no options, no history beyond a list
+of losses. The mathematics and the order of random draws (rows, dropout, hidden codes, noise) are
+those of the package, so that both reach the same losses from the same weights.
 """
 
 from itertools import pairwise
@@ -15,21 +15,35 @@ from torch.nn import functional as F
 class Dropout(nn.Module):
     """What torch.nn.Dropout does, from uniform draws: several times faster on a CPU."""
 
-    def __init__(self, p):
+    def __init__(self, p, generator):
         super().__init__()
-        self.p = p
+        self.p, self.generator = p, generator
 
     def forward(self, x):
         if not self.training or self.p == 0:
             return x
-        return x * torch.rand_like(x).ge_(self.p).mul_(1 / (1 - self.p))
+        drawn = torch.empty(x.shape).uniform_(generator=self.generator)
+        return x * drawn.ge_(self.p).mul_(1 / (1 - self.p))
 
 
 class Network(nn.Module):
-    """Encoders, bottlenecks, attention over modalities, head and branches."""
+    """Encoders, bottlenecks, attention over modalities, head and branches.
 
-    def __init__(self, widths, n_classes, hidden, k, n_heads, p, p_in, dropout):
+    Parameters
+    ----------
+    widths : list of int
+        Columns of the modalities.
+    n_classes, hidden, k, n_heads : int
+    p, p_in, p_codes : float
+        Shares of hidden units, of inputs and of whole modalities' codes that are dropped.
+    """
+
+    def __init__(self, widths, n_classes, hidden, k, n_heads, p, p_in, p_codes):
         super().__init__()
+        self.generator = torch.Generator()  # of dropout and noise
+
+        def dropout(p):
+            return Dropout(p, self.generator)
 
         def two_layers(n_in, n_out):
             return nn.Sequential(
@@ -42,33 +56,36 @@ class Network(nn.Module):
         )
         self.branches = nn.ModuleList(two_layers(hidden + k, n_classes) for _ in widths)
         self.codes = nn.ModuleList(nn.Linear(hidden, 2 * k) for _ in widths)
+        self.hide_codes = dropout(p_codes if len(widths) > 1 else 0.0)
         self.embedding = nn.Parameter(torch.empty(len(widths), k))
         self.in_proj, self.out_proj = nn.Linear(k, 3 * k), nn.Linear(k, k)
         self.dropout, self.norm = dropout(p), nn.LayerNorm(k)
         self.project = nn.Linear(len(widths) * k, k)
         self.head = two_layers(k, n_classes)
 
-    def warm_up(self, blocks, generator):
-        outputs = []
-        for x, encoder, branch in zip(blocks, self.encoders, self.branches, strict=True):
-            z = encoder(x)
-            noise = torch.empty(len(z), self.k).normal_(generator=generator)
-            outputs.append(branch(torch.cat([z, noise], 1)))
-        return outputs
+    def noise(self, n_rows):
+        return torch.empty(n_rows, self.k).normal_(generator=self.generator)
 
-    def encode(self, blocks, generator):
+    def warm_up(self, blocks):
+        z = [encoder(x) for encoder, x in zip(self.encoders, blocks, strict=True)]
+        return [
+            branch(torch.cat([z_m, self.noise(len(z_m))], 1))
+            for branch, z_m in zip(self.branches, z, strict=True)
+        ]
+
+    def encode(self, blocks):
         z = [encoder(x) for encoder, x in zip(self.encoders, blocks, strict=True)]
         mus, sigmas, zetas = [], [], []
         for z_m, code in zip(z, self.codes, strict=True):
             mu, s = code(z_m).chunk(2, 1)
             sigma = F.softplus(s) + 1e-6
-            zeta = mu
-            if self.training:
-                zeta = mu + sigma * torch.empty_like(mu).normal_(generator=generator)
             mus.append(mu)
             sigmas.append(sigma)
-            zetas.append(zeta)
-        tokens = torch.stack(zetas, 1) + self.embedding
+            zetas.append(mu + sigma * self.noise(len(mu)) if self.training else mu)
+        zeta = torch.stack(zetas, 1)
+        if self.training and self.hide_codes.p:
+            zeta = zeta * self.hide_codes(torch.ones(*zeta.shape[:2], 1))
+        tokens = zeta + self.embedding
         batch, m, k = tokens.shape
         projected = self.in_proj(self.norm(tokens)).view(batch, m, 3, self.n_heads, -1)
         query, key, value = projected.permute(2, 0, 3, 1, 4)
@@ -77,19 +94,16 @@ class Network(nn.Module):
         xi = self.project((tokens + self.dropout(values)).flatten(1))
         return z, torch.stack(mus, 1), torch.stack(sigmas, 1), xi
 
-    def forward(self, blocks, generator):
-        z, mu, sigma, xi = self.encode(blocks, generator)
+    def forward(self, blocks):
+        z, mu, sigma, xi = self.encode(blocks)
         branches = [
             branch(torch.cat([z_m, xi], 1)) for branch, z_m in zip(self.branches, z, strict=True)
         ]
         return self.head(xi), branches, mu, sigma
 
-    def predict(self, blocks):
-        return self.head(self.encode(blocks, None)[3])
 
-
-def load(network, module):
-    """Take over the weights of the package's network."""
+def load(network, module, k=0):
+    """Take over the weights of one of the package's networks side by side, the k-th."""
     ours = dict(network.named_parameters())
     renamed = {}
     for name, value in module.state_dict().items():
@@ -97,7 +111,9 @@ def load(network, module):
         name = name.removeprefix("fusion.")
         if name.startswith("encoders."):
             name = name.replace(".layers.", ".1.")
-        renamed[name] = value
+        # of a linear map: (in, out) there, (out, in) here
+        is_map = name.endswith("weight") and value.ndim == 3
+        renamed[name] = value[k].T if is_map else value[k]
     assert ours.keys() == renamed.keys(), ours.keys() ^ renamed.keys()
     with torch.no_grad():
         for name, parameter in ours.items():
@@ -106,11 +122,11 @@ def load(network, module):
 
 def fit(
     network, train, y, valid, y_valid, *, beta, lr, weight_decay, batch_size, warmup_epochs,
-    max_epochs, patience, tol, seed, fused=True,
+    max_epochs, patience, tol, seed,
 ):  # fmt: skip
     """Train in two phases with early stopping; returns (phase, train loss, validation loss)."""
     rows = torch.Generator().manual_seed(seed)
-    noise = torch.Generator().manual_seed(seed)
+    network.generator.manual_seed(seed)
     n, n_modalities, history = len(y), len(train), []
     average, r = None, torch.ones(n_modalities)
     n_batches = -(-n // batch_size)
@@ -118,7 +134,7 @@ def fit(
     best, best_state, waited = float("inf"), None, 0
 
     def objective(blocks, y):
-        prediction, branches, mu, sigma = network(blocks, noise)
+        prediction, branches, mu, sigma = network(blocks)
         task = F.cross_entropy(prediction, y)
         branch = torch.stack([F.cross_entropy(output, y) for output in branches])
         kl = 0.5 * (mu.square() + sigma.square() - 1 - 2 * sigma.log()).sum(-1).mean(0)
@@ -130,7 +146,7 @@ def fit(
 
     for phase, epochs in (("warm-up", warmup_epochs), ("main", max_epochs)):
         optimizer = torch.optim.AdamW(
-            network.parameters(), lr=lr, weight_decay=weight_decay, fused=fused
+            network.parameters(), lr=lr, weight_decay=weight_decay, fused=True
         )
         for epoch in range(epochs):
             network.train()
@@ -143,7 +159,7 @@ def fit(
                 blocks, y_batch = [x[batch] for x in train], y[batch]
                 optimizer.zero_grad(set_to_none=True)
                 if phase == "warm-up":
-                    outputs = network.warm_up(blocks, noise)
+                    outputs = network.warm_up(blocks)
                     loss = sum(F.cross_entropy(output, y_batch) for output in outputs)
                 else:
                     loss, _, divergence = objective(blocks, y_batch)
@@ -155,7 +171,7 @@ def fit(
             network.eval()
             with torch.no_grad():
                 if phase == "warm-up":
-                    outputs = network.warm_up(valid, noise)
+                    outputs = network.warm_up(valid)
                     loss = task = sum(F.cross_entropy(output, y_valid) for output in outputs)
                 else:
                     loss, task, _ = objective(valid, y_valid)

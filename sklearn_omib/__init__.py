@@ -1,12 +1,12 @@
 """Optimal Multimodal Information Bottleneck for scikit-learn."""
 
-from ._anomaly import OMIBAnomalyDetector
 from ._classifier import OMIBClassifier
-from ._distributed import fit_alone
-from ._modalities import ModalityDict, check_modalities
+from ._detector import OMIBAnomalyDetector
 from ._regressor import OMIBRegressor
 from ._search import OMIBClassifierCV, OMIBRegressorCV
 from ._version import __version__
+from .data.container import ModalityDict, check_modalities
+from .training.processes import fit_alone
 
 __all__ = [
     "ModalityDict",

@@ -1,10 +1,132 @@
-"""OMIBClassifier."""
+"""OMIBClassifier, and what all classifiers do."""
 
-from ._classification import MultimodalClassifier
-from ._ensemble import EnsembleOMIB
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import type_of_target
+
+from ._compat import StrOptions, _fit_context
+from ._estimator import BaseMultimodal
+from ._typing import Array, Modalities, RandomState
+from .methods import OMIB
+from .tasks import Classification
+from .training.net import PREDICTION
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
-class OMIBClassifier(MultimodalClassifier, EnsembleOMIB):
+class MultimodalClassifier(ClassifierMixin, BaseMultimodal):
+    """Predictions of classifiers, whatever the method."""
+
+    class_weight: dict[Any, float] | str | None
+    classes_: Array
+    _task: Classification
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseMultimodal._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+
+    def _make_task(self) -> Classification:
+        return Classification(self.class_weight)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self,
+        X: Modalities,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Train one more epoch on a chunk of data.
+
+        The first call sets scale, what the method learns from the data and the networks from its
+        chunk, and warms the branches up on it for ``warmup_epochs``. No rows are held out.
+
+        Parameters
+        ----------
+        X : as in fit
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+        classes : array-like of shape (n_classes,), default=None
+            All labels that may come; required in the first call, except for multilabel targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self : object
+        """
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' needs all targets at once; give partial_fit the weights "
+                "as a dict, or as sample_weight."
+            )
+        if not hasattr(self, "net_"):
+            if classes is None and not type_of_target(y).startswith("multilabel"):
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"classes={classes!r} differ from those of the first call, {self.classes_!r}."
+            )
+        return self._partial_fit(X, y, sample_weight, Classification(self.class_weight, classes))
+
+    def predict_proba(self, X: Modalities) -> Array:
+        """Probability of each class.
+
+        Parameters
+        ----------
+        X : as in fit
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Rows sum to 1; for a multilabel target, the probability of each label on its own.
+            The mean over networks, where there are several.
+        """
+        return np.exp(self.predict_log_proba(X))
+
+    def predict_log_proba(self, X: Modalities) -> Array:
+        """Logarithm of :meth:`predict_proba`.
+
+        Parameters
+        ----------
+        X : as in fit
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        (scores,) = self._outputs(X, PREDICTION)
+        return self._task.log_probability(scores)
+
+    def predict(self, X: Modalities) -> Array:
+        """Predict the class of each sample.
+
+        Parameters
+        ----------
+        X : as in fit
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_labels)
+        """
+        log_p = self.predict_log_proba(X)
+        if self._task.multilabel:
+            return (log_p > np.log(0.5)).astype(int)
+        return self.classes_[log_p.argmax(1)]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class OMIBClassifier(MultimodalClassifier):
     """Classifier on several modalities by the optimal multimodal information bottleneck.
 
     Each modality is encoded, compressed by a variational bottleneck and fused by cross-attention
@@ -23,12 +145,11 @@ class OMIBClassifier(MultimodalClassifier, EnsembleOMIB):
         modalities of more dimensions. ``ModalityDict(...).layout`` is such a dict. With None, a
         table is a single modality, and OMIB a variational information bottleneck.
     n_members : int or "auto", default="auto"
-        Networks that are trained side by side, as one stack, and whose predictions are averaged.
-        They differ in initial weights, validation rows, order of rows and noise. ``net_``,
-        ``history_``, ``modality_weights_`` and ``transform`` are the first network's, which is
-        the one that ``n_members=1`` fits. "auto" is 5 up to 10,000 samples and 1 above; and 1
-        where there cannot be more: with ``warm_start``, a first ``partial_fit``, streamed data
-        and fits that processes share. ``partial_fit`` goes on with all networks of a fit.
+        Networks trained side by side, whose predictions are averaged; at most 100. They differ in
+        initial weights, validation rows, order of rows and noise. ``history_``,
+        ``modality_weights_`` and ``transform`` are the first network's, which is the one that
+        ``n_members=1`` fits. "auto" is 5 up to 11,000 samples, then 50,000 / n_samples, at least
+        1; and 1 in a first ``partial_fit``, which cannot know how many samples are to come.
     encoders : str, dict of str to encoder, torch.nn.Module or callable, default="auto"
         The encoder of each modality. "auto" goes by the shape of a sample: mlp, conv1d, conv2d or
         sparse; and linear, a linear map, for tables whose columns spread over more than
@@ -110,6 +231,10 @@ class OMIBClassifier(MultimodalClassifier, EnsembleOMIB):
     n_threads : int, default=1
         CPU threads torch uses. A fixed number makes results the same wherever a fit runs; more
         than one hardly matters for small networks and pays for large encoders.
+    n_jobs : int or None, default=None
+        Processes that train the networks of a fit, where there are more than three and the
+        encoders are built in: others than this one are forked from it, on Linux and the CPU. None
+        is one per core, and one in workers of joblib and dask. Results do not depend on it.
     warm_start : bool, default=False
         Go on from the fitted network when fit is called again, with another main phase. Training
         parameters may change in between, the structure of the network may not.
@@ -123,7 +248,8 @@ class OMIBClassifier(MultimodalClassifier, EnsembleOMIB):
     classes_ : ndarray of shape (n_classes,)
         Labels; for a multilabel target, the positions of the labels.
     net_ : skorch.NeuralNet
-        The trained net; ``net_.module_`` is the torch network.
+        The trained net; ``net_.module_`` is the torch module of all networks side by side, whose
+        tensors have a first dimension for the network.
     history_ : DataFrame
         One row per epoch: phase, seconds, and for training and validation every term of the
         objective in nats, with KL, branch loss and divergence of each modality, and its weight.
@@ -173,6 +299,85 @@ class OMIBClassifier(MultimodalClassifier, EnsembleOMIB):
     True
     """
 
-    modality_dropout: float | str = "auto"
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **MultimodalClassifier._parameter_constraints,
+        **OMIB._parameter_constraints,
+    }
 
-    _auto_fraction = 1.0
+    def __init__(
+        self,
+        modalities: dict[str, Any] | None = None,
+        *,
+        n_members: int | str = "auto",
+        encoders: Any = "auto",
+        hidden_dim: int = 128,
+        latent_dim: int = 32,
+        n_layers: int = 2,
+        dropout: float = 0.5,
+        input_dropout: float = 0.2,
+        head_layers: int = 2,
+        fusion: str = "cross_attention",
+        n_heads: int = 4,
+        modality_dropout: float | str = "auto",
+        beta: float | str = "auto",
+        beta_scale: float = 1.0,
+        entropy_estimator: Any = "gaussian",
+        weighting: str = "reference",
+        trb_weight: float = 1.0,
+        warmup_epochs: int = 10,
+        max_epochs: int = 100,
+        batch_size: int = 128,
+        learning_rate: float = 5e-4,
+        weight_decay: float = 1.0,
+        early_stopping: bool = True,
+        validation_fraction: float | str = "auto",
+        n_iter_no_change: int = 15,
+        tol: float = 1e-4,
+        standardize: bool = True,
+        class_weight: dict[Any, float] | str | None = None,
+        device: str | torch.device = "auto",
+        precision: str = "float32",
+        n_threads: int = 1,
+        n_jobs: int | None = None,
+        warm_start: bool = False,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
+        self.modalities = modalities
+        self.n_members = n_members
+        self.encoders = encoders
+        self.hidden_dim = hidden_dim
+        self.latent_dim = latent_dim
+        self.n_layers = n_layers
+        self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.head_layers = head_layers
+        self.fusion = fusion
+        self.n_heads = n_heads
+        self.modality_dropout = modality_dropout
+        self.beta = beta
+        self.beta_scale = beta_scale
+        self.entropy_estimator = entropy_estimator
+        self.weighting = weighting
+        self.trb_weight = trb_weight
+        self.warmup_epochs = warmup_epochs
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.standardize = standardize
+        self.class_weight = class_weight
+        self.device = device
+        self.precision = precision
+        self.n_threads = n_threads
+        self.n_jobs = n_jobs
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _make_method(self) -> OMIB:
+        return OMIB.of(self)

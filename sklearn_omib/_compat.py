@@ -3,9 +3,18 @@
 scikit-learn 1.6 is the oldest version supported; a helper that moves is mended here.
 """
 
-from sklearn.base import _fit_context
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sklearn import base
 from sklearn.utils._indexing import _get_column_indices
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+    validate_params,
+)
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import (
     _check_feature_names,
@@ -13,6 +22,10 @@ from sklearn.utils.validation import (
     _check_n_features,
     _check_sample_weight,
 )
+
+F = TypeVar("F", bound=Callable[..., Any])
+# what it decorates keeps its type
+_fit_context: Callable[..., Callable[[F], F]] = base._fit_context
 
 __all__ = [
     "HasMethods",
@@ -25,5 +38,6 @@ __all__ = [
     "_check_sample_weight",
     "_fit_context",
     "_get_column_indices",
+    "validate_parameter_constraints",
     "validate_params",
 ]

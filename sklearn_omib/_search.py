@@ -1,11 +1,18 @@
 """OMIBClassifierCV and OMIBRegressorCV: beta by cross-validation, all fits in one network."""
 
+from __future__ import annotations
+
 import copy
 import warnings
 from abc import ABCMeta, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike
 from scipy import special, stats
 from sklearn.base import (
     BaseEstimator,
@@ -21,27 +28,37 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import _rows
 from ._classifier import OMIBClassifier
 from ._compat import Interval, StrOptions, _check_sample_weight, _fit_context
+from ._estimator import BaseMultimodal, in_one_piece, rows_of
 from ._regressor import OMIBRegressor
-from ._stacked import Siblings, train_stacked
-from ._stream import sample_rows
-from ._validation import validate_modalities
+from ._typing import Array, Modalities, RandomState
+from .data.checks import validate_modalities
+from .data.container import ModalityDict
+from .data.streams import sample_rows
 from .information import estimate_beta_bounds
+from .tasks import Classification, Regression, Task
+from .training.net import Family, StackedNet
+from .training.plan import Plan, resolve_encoders
+from .training.processes import common_random_state, together
+from .training.workers import count_jobs, train_in_parts
 
-OWN = ("betas", "cv", "n_members", "scoring", "refit", "n_jobs")
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+OWN = ("betas", "cv", "n_members", "scoring", "refit", "method")
 LOWEST_BETA = 0.01  # of M_u, where the grid begins
+PATH_EPOCHS = 5  # at each beta but the first
 
 
-def _store(estimator, given):
+def _store(estimator: BaseOMIBCV, given: Mapping[str, Any]) -> None:
     """Set the arguments of a constructor; ``given`` is its locals()."""
     for name, value in given.items():
         if name not in ("self", "__class__"):
             setattr(estimator, name, value)
 
 
-def _constraints(estimator_class):
+def _constraints(estimator_class: type[BaseMultimodal]) -> dict[str, Any]:
     shared = dict(estimator_class._parameter_constraints)
     for fixed in ("beta", "beta_scale", "warm_start"):
         del shared[fixed]
@@ -51,8 +68,40 @@ def _constraints(estimator_class):
         "cv": ["cv_object"],
         "scoring": [StrOptions(set(get_scorer_names())), callable, None],
         "refit": ["boolean"],
-        "n_jobs": [Integral, None],
+        "method": [StrOptions({"independent", "path"})],
     }
+
+
+def _single(betas: Array) -> Array:
+    """As float32, whose range is smaller."""
+    return np.minimum(betas, np.finfo(np.float32).max).astype(np.float32)
+
+
+class Fold(NamedTuple):
+    """What a fold's networks begin with."""
+
+    estimator: Any
+    family: Family
+    plan: Plan
+
+    def ended(self, net: StackedNet, beta: float) -> Any:
+        """The estimator of a beta, as its own fit would have left it."""
+        estimator = copy.copy(self.estimator)
+        estimator.beta, estimator.net_ = beta, net
+        estimator._method = copy.copy(estimator._method).set_params(beta=beta)
+        estimator._method.beta_ = beta
+        estimator._read_off()
+        return estimator
+
+
+def _information(estimator: Any, of_last_epoch: bool) -> dict[str, float]:
+    """What a network kept and how well it predicts, in the epoch it is kept of."""
+    main = estimator.history_[estimator.history_.phase == "main"]
+    part = "valid" if "valid_task_loss" in main else "train"
+    best = len(main) - 1 if of_last_epoch else int(main[f"{part}_task_loss"].argmin())
+    kept = main.iloc[best]
+    kl = sum(kept[f"{part}_kl_{name}"] for name in estimator.modalities_)
+    return {"kl": kl, "task_loss": kept[f"{part}_task_loss"]}
 
 
 class BaseOMIBCV(
@@ -60,14 +109,27 @@ class BaseOMIBCV(
 ):
     """Template of the searches; children name the estimator and average its predictions."""
 
-    _estimator_class: type
+    _estimator_class: ClassVar[type[BaseMultimodal]]
+    _task_class: ClassVar[type[Task]]
 
     @abstractmethod
-    def __init__(self):
+    def _make_task(self) -> Task:
+        """What the estimators predict."""
+
+    @abstractmethod
+    def __init__(self) -> None:
         """Children list their parameters."""
 
+    @together
+    @in_one_piece
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, groups=None):
+    def fit(
+        self,
+        X: Modalities,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Cross-validate every beta, then fit the best one on all samples.
 
         Parameters
@@ -92,8 +154,7 @@ class BaseOMIBCV(
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
-        self.__dict__.pop("estimators_", None)
-        rng = check_random_state(self.random_state)
+        rng = common_random_state(self.random_state)
         X = validate_modalities(self, X, reset=True, modalities=self.modalities)
         check_consistent_length(X, y, groups)
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
@@ -111,21 +172,31 @@ class BaseOMIBCV(
             seed = self.random_state  # the folds' networks are those of a GridSearchCV
         splits = list(check_cv(self.cv, y, classifier=is_classifier(self)).split(X, y, groups))
 
-        families = [self._siblings(X, y, weight, groups, train, seed) for train, _ in splits]
-        self._train(families)
-        fits = [family.estimators for family in families]  # by fold and beta
+        encoders = resolve_encoders(
+            self.encoders, sample_rows(X, rng), hidden_dim=self.hidden_dim,
+            n_layers=self.n_layers, narrow=self._task_class.narrow_table_encoder,
+        )  # fmt: skip
+        folds = [
+            self._prepared(X[rows], rows_of(y, rows), weight[rows],
+                           None if groups is None else rows_of(groups, rows), seed, encoders)
+            for rows, _ in splits
+        ]  # fmt: skip
+        fits = self._train(folds)
         self._rate(fits, splits, X, y, scorer)
         if self.refit:
-            final = self._estimator(self.beta_, seed, self.n_members)
-            self.estimators_ = [final.fit(X, y, weight, groups)]
+            path = np.sort(self.betas_[self.betas_ <= self.beta_]).tolist()
+            begin, *then = path if self.method == "path" else [self.beta_]
+            final = self._estimator(begin, seed, self.n_members, encoders)
+            final._then = [(beta, PATH_EPOCHS) for beta in then]
+            self.estimators_ = [final.fit(X, y, weight, groups).set_params(beta=self.beta_)]
         else:
             of_folds = [some[self.best_index_] for some in fits]
-            self.estimators_ = [one for one in of_folds if _has_ended(one)]
+            self.estimators_ = [one for one in of_folds if one is not None]
         self._n_features_out = self.latent_dim * len(self.estimators_)
         self.n_iter_ = max(estimator.n_iter_ for estimator in self.estimators_)
         return self
 
-    def _grid(self):
+    def _grid(self) -> Array:
         if isinstance(self.betas, Integral):
             # from above, so that a grid of one is M_u
             return np.geomspace(1, LOWEST_BETA, int(self.betas))[::-1] * self.beta_bounds_.upper
@@ -136,49 +207,115 @@ class BaseOMIBCV(
             )
         return betas
 
-    def _estimator(self, beta, seed, n_members):
+    def _estimator(
+        self, beta: float, seed: int, n_members: int | str, encoders: Mapping[str, Any]
+    ) -> Any:
         shared = {
             name: value for name, value in self.get_params(deep=False).items() if name not in OWN
         }
         own = {"modalities": None, "random_state": seed, "beta": beta, "n_members": n_members}
-        estimator = self._estimator_class(**{**shared, **own})
-        self._tell_target(estimator)
-        return estimator
+        return self._estimator_class(**shared | own | {"encoders": encoders})
 
-    def _siblings(self, X, y, weight, groups, rows, seed):
-        """Prepared estimators of one network for some rows, one per beta."""
-        first = self._estimator(self.betas_[0], seed, 1)
-        data, training_seed = first._prepare(
-            X[rows], _rows(y, rows), weight[rows], None if groups is None else _rows(groups, rows)
-        )
-        estimators = [first]
-        for beta in self.betas_[1:]:
-            other = copy.deepcopy(first)
-            other.beta = float(beta)
-            other._set_beta()
-            other.net_.criterion_.beta = other.beta_
-            estimators.append(other)
-        return Siblings.seeded(estimators, data, training_seed)
+    def _prepared(
+        self,
+        X: ModalityDict,
+        y: Any,
+        weight: Array,
+        groups: Any,
+        seed: int,
+        encoders: Mapping[str, Any],
+    ) -> Fold:
+        """An estimator of one network for the rows of a fold, its rows and its plan."""
+        estimator = self._estimator(self.betas_[0], seed, 1, encoders)
+        estimator._begin(self._make_task(), resume=False)
+        estimator._method.beta_bounds_ = self.beta_bounds_
+        checked = estimator._check_input(X, y, weight, groups, reset=True)
+        plan = estimator._plan(checked, check_random_state(seed))
+        (family,) = estimator._families(checked, plan)
+        return Fold(estimator, family, plan)
 
-    def _train(self, families):
-        failed = train_stacked(families, self.n_jobs, self.n_threads, self.verbose)
-        if len(failed) == sum(len(family.estimators) for family in families):
-            raise ValueError(f"Every fit failed. {failed[0][1]}")
-        if failed:
+    def _train(self, folds: Sequence[Fold]) -> list[list[Any]]:
+        """Train all folds, at all betas.
+
+        Returns
+        -------
+        list of lists of estimators, by fold and beta
+            None for those that diverged.
+        """
+        first, task = folds[0].estimator, folds[0].estimator._task
+        net = first._make_net(folds[0].plan.encoders, [fold.plan.weights[0] for fold in folds])
+        net.spares_failed = True
+        families, seeds = [f.family for f in folds], [f.plan.draws[0] for f in folds]
+        epochs = {"warm-up": self.warmup_epochs, "main": self.max_epochs}
+        with first._training(net, families, list(range(len(folds))), seeds, epochs):
+            if self.warmup_epochs:  # which knows no beta
+                net.run_phase("warm-up", self.warmup_epochs)
+            train = self._train_along if self.method == "path" else self._train_side_by_side
+            places = train(net, task)
+            failed = dict(net.failed)
+        fits = [
+            [None if net is None else fold.ended(net, beta)
+             for net, beta in zip(nets, self.betas_.tolist(), strict=True)]
+            for fold, nets in zip(folds, places, strict=True)
+        ]  # fmt: skip
+        n_failed = sum(one is None for of_fold in fits for one in of_fold)
+        if n_failed == len(folds) * len(self.betas_):
+            raise ValueError(f"Every fit failed. {next(iter(failed.values()))}")
+        if n_failed:
             warnings.warn(
-                f"{len(failed)} fits failed, their scores are nan. The first: {failed[0][1]}",
+                f"{n_failed} fits failed, their scores are nan. The first: "
+                f"{next(iter(failed.values()))}",
                 FitFailedWarning,
                 stacklevel=3,
             )
+        return fits
 
-    def _rate(self, fits, splits, X, y, scorer):
+    def _train_side_by_side(self, net: StackedNet, task: Any) -> list[list[StackedNet | None]]:
+        """One network for each fold and beta: by fold and beta, or None where it diverged."""
+        n_folds, n_betas = net.n_networks, len(self.betas_)
+        net.repeat([k for k in range(n_folds) for _ in range(n_betas)])
+        betas = np.tile(_single(self.betas_), n_folds)
+        net.criterion_.beta = torch.from_numpy(betas).to(net.device)
+        n_jobs = count_jobs(net, self.n_jobs, self.max_epochs)
+        train_in_parts(net, lambda part: part.run_phase("main", self.max_epochs), n_jobs)
+        with torch.no_grad():
+            task.after_training(net)
+        nets = [None if k in net.failed else net.taken([k]) for k in range(net.n_networks)]
+        return [nets[k : k + n_betas] for k in range(0, len(nets), n_betas)]
+
+    def _train_along(self, net: StackedNet, task: Any) -> list[list[StackedNet | None]]:
+        """One network for each fold, which goes from the smallest beta up to the largest."""
+        order = np.argsort(self.betas_, kind="stable").tolist()
+        found: list[list[StackedNet | None]] = [[None] * len(order) for _ in net.family]
+        for j in order:
+            net.criterion_.beta.fill_(_single(self.betas_)[j])
+            if j == order[0]:
+                net.run_phase("main", self.max_epochs)
+            else:
+                net.run_phase("main", PATH_EPOCHS, keep_last=True)
+            seen = net.part(list(range(net.n_networks)))  # what is learned last is not passed on
+            seen.failed = net.failed
+            with torch.no_grad():
+                task.after_training(seen)
+            for k in set(range(net.n_networks)).difference(net.failed):
+                found[k][j] = seen.taken([k])
+        return found
+
+    def _rate(
+        self,
+        fits: Sequence[Sequence[Any]],
+        splits: Sequence[tuple[Array, Array]],
+        X: ModalityDict,
+        y: Any,
+        scorer: Callable[..., float],
+    ) -> None:
         """Score every beta on every fold and choose the best."""
         scores = np.full((len(self.betas_), len(splits)), np.nan)
         seconds = np.zeros_like(scores)
         for fold, (_, test) in enumerate(splits):
-            X_test, y_test = X[test], _rows(y, test)
+            X_test, y_test = X[test], rows_of(y, test)
             for i, one in enumerate(fits[fold]):
-                if _has_ended(one):
+                if one is not None:
                     scores[i, fold] = scorer(self._predicting_by(one), X_test, y_test)
                     seconds[i, fold] = one.history_.seconds.sum()
         mean = scores.mean(1)
@@ -195,22 +332,28 @@ class BaseOMIBCV(
             "mean_test_score": mean, "std_test_score": scores.std(1), "rank_test_score": ranks
         }  # fmt: skip
         self.scores_ = scores
+        self.path_ = pd.DataFrame([
+            {"beta": beta, "fold": fold, "score": scores[i, fold],
+             **_information(fits[fold][i], self.method == "path" and beta > self.betas_.min())}
+            for i, beta in enumerate(self.betas_)
+            for fold in range(len(splits)) if fits[fold][i] is not None
+        ])  # fmt: skip
         self.best_index_ = int(ranks.argmin())
         self.best_score_ = float(mean[self.best_index_])
         self.beta_ = float(self.betas_[self.best_index_])
 
-    def _predicting_by(self, estimator):
+    def _predicting_by(self, estimator: Any) -> Self:
         """This search as if it had ended with one estimator."""
         ended = copy.copy(self)
         ended.estimators_ = [estimator]
         return ended
 
-    def _each(self, method, X, **options):
+    def _each(self, method: str, X: Modalities, **options: Any) -> list[Any]:
         check_is_fitted(self, "estimators_")
         X = validate_modalities(self, X, reset=False, modalities=self.modalities)
         return [getattr(estimator, method)(X, **options) for estimator in self.estimators_]
 
-    def transform(self, X):
+    def transform(self, X: Modalities) -> Array:
         """Return the fused representation xi, those of several estimators side by side.
 
         Parameters
@@ -223,17 +366,12 @@ class BaseOMIBCV(
         """
         return np.hstack(self._each("transform", X))
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         theirs = self._estimator_class().__sklearn_tags__()
         for part in ("input_tags", "target_tags", "transformer_tags", "classifier_tags"):
             setattr(tags, part, getattr(theirs, part))
         return tags
-
-
-def _has_ended(estimator):
-    """Whether training reached its end."""
-    return hasattr(estimator, "net_")
 
 
 class OMIBClassifierCV(ClassifierMixin, BaseOMIBCV):
@@ -261,13 +399,16 @@ class OMIBClassifierCV(ClassifierMixin, BaseOMIBCV):
     refit : bool, default=True
         Fit the best beta on all samples. False keeps the networks of the folds with the best beta
         and averages their probabilities.
-    n_jobs : int, default=None
-        Stacks trained at the same time, in threads; -1 is one per CPU core. Changes nothing but
-        the time.
+    method : {"independent", "path"}, default="independent"
+        How the networks of a fold are trained. "independent": each beta by itself, as in
+        GridSearchCV, but all side by side. "path": one network trains at the smallest beta, then
+        goes on to the next for a few epochs, and so up to the largest, as the information
+        bottleneck is computed by annealing; the last fit goes the same way. It takes a fraction
+        of the time, and its networks are not those of a fit at one beta alone.
     encoders, hidden_dim, latent_dim, n_layers, dropout, input_dropout, head_layers, fusion, \
 n_heads, modality_dropout, entropy_estimator, weighting, trb_weight, warmup_epochs, max_epochs, \
 batch_size, learning_rate, weight_decay, early_stopping, validation_fraction, n_iter_no_change, \
-tol, standardize, class_weight, device, precision, n_threads, random_state, verbose
+tol, standardize, class_weight, device, precision, n_threads, n_jobs, random_state, verbose
         As in :class:`OMIBClassifier`, with the same defaults.
 
     Attributes
@@ -284,6 +425,10 @@ tol, standardize, class_weight, device, precision, n_threads, random_state, verb
         Mean score of the best beta over the folds.
     beta_bounds_ : BetaBounds
         Of all samples.
+    path_ : DataFrame
+        One row for each beta and fold: ``kl`` of all modalities and ``task_loss``, in nats, of the
+        rows to stop by (or of training, where none are held out) in the epoch that is kept, and
+        the test ``score``: the information curve.
     estimators_ : list of OMIBClassifier
         What predicts: one fit, or those of the folds.
     classes_ : ndarray of shape (n_classes,)
@@ -314,60 +459,62 @@ tol, standardize, class_weight, device, precision, n_threads, random_state, verb
     """
 
     _estimator_class = OMIBClassifier
-    _parameter_constraints: dict = _constraints(OMIBClassifier)
+    _task_class = Classification
+    _parameter_constraints: ClassVar[dict[str, Any]] = _constraints(OMIBClassifier)
 
     def __init__(
         self,
-        modalities=None,
+        modalities: dict[str, Any] | None = None,
         *,
-        betas=10,
-        cv=5,
-        n_members="auto",
-        scoring=None,
-        refit=True,
-        n_jobs=None,
-        encoders="auto",
-        hidden_dim=128,
-        latent_dim=32,
-        n_layers=2,
-        dropout=0.5,
-        input_dropout=0.2,
-        head_layers=2,
-        fusion="cross_attention",
-        n_heads=4,
-        modality_dropout="auto",
-        entropy_estimator="gaussian",
-        weighting="reference",
-        trb_weight=1.0,
-        warmup_epochs=10,
-        max_epochs=100,
-        batch_size=128,
-        learning_rate=5e-4,
-        weight_decay=1.0,
-        early_stopping=True,
-        validation_fraction="auto",
-        n_iter_no_change=15,
-        tol=1e-4,
-        standardize=True,
-        class_weight=None,
-        device="auto",
-        precision="float32",
-        n_threads=1,
-        random_state=None,
-        verbose=0,
-    ):
+        betas: int | ArrayLike = 10,
+        cv: Any = 5,
+        n_members: int | str = "auto",
+        scoring: str | Callable[..., float] | None = None,
+        refit: bool = True,
+        method: str = "independent",
+        encoders: Any = "auto",
+        hidden_dim: int = 128,
+        latent_dim: int = 32,
+        n_layers: int = 2,
+        dropout: float = 0.5,
+        input_dropout: float = 0.2,
+        head_layers: int = 2,
+        fusion: str = "cross_attention",
+        n_heads: int = 4,
+        modality_dropout: float | str = "auto",
+        entropy_estimator: Any = "gaussian",
+        weighting: str = "reference",
+        trb_weight: float = 1.0,
+        warmup_epochs: int = 10,
+        max_epochs: int = 100,
+        batch_size: int = 128,
+        learning_rate: float = 5e-4,
+        weight_decay: float = 1.0,
+        early_stopping: bool = True,
+        validation_fraction: float | str = "auto",
+        n_iter_no_change: int = 15,
+        tol: float = 1e-4,
+        standardize: bool = True,
+        class_weight: dict[Any, float] | str | None = None,
+        device: str | torch.device = "auto",
+        precision: str = "float32",
+        n_threads: int = 1,
+        n_jobs: int | None = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         _store(self, locals())
 
-    def _learn_target(self, y):
-        probe = OMIBClassifier()
-        probe._encode_target(y, reset=True)
-        self.classes_, self._multilabel = probe.classes_, probe._multilabel
+    def _learn_target(self, y: ArrayLike) -> None:
+        task = Classification()
+        task.learn(y)
+        self.classes_, self._multilabel = task.classes, task.multilabel
 
-    def _tell_target(self, estimator):
+    def _make_task(self) -> Classification:
         # a fold may lack a class
-        estimator._known_classes = None if self._multilabel else self.classes_
+        return Classification(self.class_weight, None if self._multilabel else self.classes_)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Modalities) -> Array:
         """Probability of each class, averaged over all networks.
 
         Parameters
@@ -380,7 +527,7 @@ tol, standardize, class_weight, device, precision, n_threads, random_state, verb
         """
         return np.mean(self._each("predict_proba", X), axis=0)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Modalities) -> Array:
         """Logarithm of :meth:`predict_proba`.
 
         Parameters
@@ -394,7 +541,7 @@ tol, standardize, class_weight, device, precision, n_threads, random_state, verb
         logs = self._each("predict_log_proba", X)
         return special.logsumexp(logs, axis=0) - np.log(len(logs))
 
-    def predict(self, X):
+    def predict(self, X: Modalities) -> Array:
         """Predict the class of each sample.
 
         Parameters
@@ -433,19 +580,22 @@ class OMIBRegressorCV(RegressorMixin, BaseOMIBCV):
     refit : bool, default=True
         Fit the best beta on all samples. False keeps the networks of the folds with the best beta
         and averages their predictions.
-    n_jobs : int, default=None
-        Stacks trained at the same time, in threads; -1 is one per CPU core. Changes nothing but
-        the time.
+    method : {"independent", "path"}, default="independent"
+        How the networks of a fold are trained. "independent": each beta by itself, as in
+        GridSearchCV, but all side by side. "path": one network trains at the smallest beta, then
+        goes on to the next for a few epochs, and so up to the largest, as the information
+        bottleneck is computed by annealing; the last fit goes the same way. It takes a fraction
+        of the time, and its networks are not those of a fit at one beta alone.
     encoders, hidden_dim, latent_dim, n_layers, dropout, input_dropout, head_layers, fusion, \
 n_heads, modality_dropout, entropy_estimator, weighting, trb_weight, warmup_epochs, max_epochs, \
 batch_size, learning_rate, weight_decay, early_stopping, validation_fraction, n_iter_no_change, \
-tol, standardize, device, precision, n_threads, random_state, verbose
+tol, standardize, device, precision, n_threads, n_jobs, random_state, verbose
         As in :class:`OMIBRegressor`, with the same defaults.
 
     Attributes
     ----------
-    beta_, betas_, scores_, cv_results_, best_index_, best_score_, beta_bounds_, modalities_, \
-n_iter_, n_features_in_, feature_names_in_
+    beta_, betas_, scores_, cv_results_, best_index_, best_score_, beta_bounds_, path_, \
+modalities_, n_iter_, n_features_in_, feature_names_in_
         As in :class:`OMIBClassifierCV`.
     estimators_ : list of OMIBRegressor
         What predicts: one fit, or those of the folds.
@@ -468,56 +618,58 @@ n_iter_, n_features_in_, feature_names_in_
     """
 
     _estimator_class = OMIBRegressor
-    _parameter_constraints: dict = _constraints(OMIBRegressor)
+    _task_class = Regression
+    _parameter_constraints: ClassVar[dict[str, Any]] = _constraints(OMIBRegressor)
 
     def __init__(
         self,
-        modalities=None,
+        modalities: dict[str, Any] | None = None,
         *,
-        betas=10,
-        cv=5,
-        n_members="auto",
-        scoring=None,
-        refit=True,
-        n_jobs=None,
-        encoders="auto",
-        hidden_dim=128,
-        latent_dim=32,
-        n_layers=2,
-        dropout=0.1,
-        input_dropout=0.0,
-        head_layers=2,
-        fusion="unnormed_attention",
-        n_heads=4,
-        modality_dropout=0.0,
-        entropy_estimator="gaussian",
-        weighting="reference",
-        trb_weight=1.0,
-        warmup_epochs=10,
-        max_epochs=100,
-        batch_size=128,
-        learning_rate=5e-4,
-        weight_decay=0.3,
-        early_stopping=True,
-        validation_fraction="auto",
-        n_iter_no_change=15,
-        tol=1e-4,
-        standardize=True,
-        device="auto",
-        precision="float32",
-        n_threads=1,
-        random_state=None,
-        verbose=0,
-    ):
+        betas: int | ArrayLike = 10,
+        cv: Any = 5,
+        n_members: int | str = "auto",
+        scoring: str | Callable[..., float] | None = None,
+        refit: bool = True,
+        method: str = "independent",
+        encoders: Any = "auto",
+        hidden_dim: int = 128,
+        latent_dim: int = 32,
+        n_layers: int = 2,
+        dropout: float = 0.1,
+        input_dropout: float = 0.0,
+        head_layers: int = 2,
+        fusion: str = "unnormed_attention",
+        n_heads: int = 4,
+        modality_dropout: float | str = 0.0,
+        entropy_estimator: Any = "gaussian",
+        weighting: str = "reference",
+        trb_weight: float = 1.0,
+        warmup_epochs: int = 10,
+        max_epochs: int = 100,
+        batch_size: int = 128,
+        learning_rate: float = 5e-4,
+        weight_decay: float = 0.3,
+        early_stopping: bool = True,
+        validation_fraction: float | str = "auto",
+        n_iter_no_change: int = 15,
+        tol: float = 1e-4,
+        standardize: bool = True,
+        device: str | torch.device = "auto",
+        precision: str = "float32",
+        n_threads: int = 1,
+        n_jobs: int | None = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         _store(self, locals())
 
-    def _learn_target(self, y):
-        OMIBRegressor()._encode_target(y, reset=True)
+    def _learn_target(self, y: ArrayLike) -> None:
+        Regression().learn(y)
 
-    def _tell_target(self, estimator):
-        """Each fold scales its own target."""
+    def _make_task(self) -> Regression:
+        return Regression()  # each fold scales its own target
 
-    def predict(self, X, return_std=False):
+    def predict(self, X: Modalities, return_std: bool = False) -> Array | tuple[Array, Array]:
         """Predict the target.
 
         Parameters

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from ._typing import Array, Modalities
+from .information import BetaBounds
 from .inspection import bottleneck_probe, information_plane, modality_ablation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = [
     "BetaScoreDisplay",
     "BottleneckProbeDisplay",
+    "InformationCurveDisplay",
     "InformationPlaneDisplay",
     "ModalityAblationDisplay",
     "TrainingCurveDisplay",
 ]
 
 
-def _subplots(n_columns, **options):
+def _subplots(n_columns: int, **options: Any) -> Any:
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -50,12 +62,14 @@ class BetaScoreDisplay:
     >>> display = BetaScoreDisplay.from_estimator(clf)  # doctest: +SKIP
     """
 
-    def __init__(self, betas, scores, bounds, best_beta):
+    def __init__(
+        self, betas: ArrayLike, scores: ArrayLike, bounds: BetaBounds, best_beta: float
+    ) -> None:
         self.betas, self.scores = np.asarray(betas), np.asarray(scores)
         self.bounds, self.best_beta = bounds, best_beta
 
     @classmethod
-    def from_estimator(cls, estimator, ax=None):
+    def from_estimator(cls, estimator: BaseEstimator, ax: Axes | None = None) -> BetaScoreDisplay:
         """Plot the scores of a fitted search.
 
         Parameters
@@ -71,7 +85,7 @@ class BetaScoreDisplay:
         parts = estimator.betas_, estimator.scores_, estimator.beta_bounds_, estimator.beta_
         return cls(*parts).plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> BetaScoreDisplay:
         """Draw every fold, the mean with its standard error, M_l, M_u and the beta chosen.
 
         Parameters
@@ -109,6 +123,83 @@ class BetaScoreDisplay:
         return self
 
 
+class InformationCurveDisplay:
+    """What a search found on the way over beta: task loss over the information kept.
+
+    Parameters
+    ----------
+    path : DataFrame
+        With columns beta, fold, kl and task_loss, as ``path_`` of a search.
+    best_beta : float
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+    ax_ : matplotlib Axes
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_omib import OMIBClassifierCV
+    >>> from sklearn_omib.plotting import InformationCurveDisplay
+    >>> X = {"a": np.random.default_rng(0).normal(size=(40, 2)), "b": np.arange(80.).reshape(40, 2)}
+    >>> clf = OMIBClassifierCV(betas=2, cv=2, max_epochs=2, method="path").fit(X, np.arange(40) % 2)
+    >>> display = InformationCurveDisplay.from_estimator(clf)  # doctest: +SKIP
+    """
+
+    def __init__(self, path: pd.DataFrame, best_beta: float) -> None:
+        self.path, self.best_beta = path, best_beta
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: BaseEstimator, ax: Axes | None = None
+    ) -> InformationCurveDisplay:
+        """Plot the curve of a fitted search.
+
+        Parameters
+        ----------
+        estimator : OMIBClassifierCV or OMIBRegressorCV
+        ax : matplotlib Axes, default=None
+
+        Returns
+        -------
+        InformationCurveDisplay
+        """
+        check_is_fitted(estimator, "path_")
+        return cls(estimator.path_, estimator.beta_).plot(ax)
+
+    def plot(self, ax: Axes | None = None) -> InformationCurveDisplay:
+        """Draw every fold, the mean over folds with its betas, and the beta chosen.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+
+        Returns
+        -------
+        self : InformationCurveDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        ax = _subplots(1, figsize=(6, 3.6)) if ax is None else ax
+        for _, fold in self.path.sort_values("beta").groupby("fold"):
+            ax.plot(fold.kl, fold.task_loss, color="0.8", linewidth=0.8, zorder=1)
+        mean = self.path.groupby("beta")[["kl", "task_loss"]].mean()
+        ax.plot(mean.kl, mean.task_loss, "o-", label="mean over folds")
+        for beta, (kl, loss) in mean.iterrows():
+            ax.annotate(f"{beta:.2g}", (kl, loss), (3, 5), textcoords="offset points", fontsize=7)
+        chosen = mean.loc[self.best_beta]
+        ax.plot(chosen.kl, chosen.task_loss, "k*", markersize=11, label=f"{self.best_beta:.2g}")
+        ax.set(xlabel="KL of the codes (nats)", ylabel="task loss (nats)", xscale="log")
+        ax.legend(title="beta (1/nat)", fontsize=8)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
 class TrainingCurveDisplay:
     """Losses, compression and modality weights over the epochs of a fit.
 
@@ -135,12 +226,14 @@ class TrainingCurveDisplay:
     >>> display = TrainingCurveDisplay.from_estimator(clf)  # doctest: +SKIP
     """
 
-    def __init__(self, history, modalities):
+    def __init__(self, history: pd.DataFrame, modalities: Iterable[str]) -> None:
         self.history = history
         self.modalities = list(modalities)
 
     @classmethod
-    def from_estimator(cls, estimator, axes=None):
+    def from_estimator(
+        cls, estimator: BaseEstimator, axes: Sequence[Axes] | Array | None = None
+    ) -> TrainingCurveDisplay:
         """Plot the training of a fitted estimator.
 
         Parameters
@@ -155,7 +248,7 @@ class TrainingCurveDisplay:
         check_is_fitted(estimator, "history_")
         return cls(estimator.history_, estimator.modalities_).plot(axes)
 
-    def plot(self, axes=None):
+    def plot(self, axes: Sequence[Axes] | Array | None = None) -> TrainingCurveDisplay:
         """Draw the three panels.
 
         Parameters
@@ -184,7 +277,7 @@ class TrainingCurveDisplay:
         self.axes_, self.figure_ = axes, axes[0].figure
         return self
 
-    def _plot_losses(self, ax, main):
+    def _plot_losses(self, ax: Axes, main: pd.DataFrame) -> None:
         warm = self.history[self.history.phase == "warm-up"]
         if len(warm):
             ax.axvspan(warm.epoch.min() - 0.5, warm.epoch.max() + 0.5, color="0.93", zorder=0)
@@ -198,14 +291,14 @@ class TrainingCurveDisplay:
         ax.set_ylabel("task loss (nats)")
         ax.legend(frameon=False, fontsize="small")
 
-    def _plot_modalities(self, ax, main, column, label):
+    def _plot_modalities(self, ax: Axes, main: pd.DataFrame, column: str, label: str) -> None:
         for name in self.modalities:
             ax.plot(main.epoch, main[column.format(name)], label=name)
         ax.set_ylabel(label)
         ax.legend(frameon=False, fontsize="small")
 
 
-def _one_row_each(ax, names, label):
+def _one_row_each(ax: Axes, names: Sequence[str], label: str) -> None:
     """Horizontal rows from top to bottom, named on the left."""
     ax.set(yticks=range(len(names)), yticklabels=list(names), ylim=(len(names) - 0.5, -0.5))
     ax.set_xlabel(label)
@@ -241,11 +334,19 @@ class ModalityAblationDisplay:
     ... )  # doctest: +SKIP
     """
 
-    def __init__(self, table):
+    def __init__(self, table: pd.DataFrame) -> None:
         self.table = table
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, axes=None, **options):
+    def from_estimator(
+        cls,
+        estimator: BaseEstimator,
+        X: Modalities,
+        y: ArrayLike,
+        *,
+        axes: Sequence[Axes] | Array | None = None,
+        **options: Any,
+    ) -> ModalityAblationDisplay:
         """Compute and plot.
 
         Parameters
@@ -259,7 +360,7 @@ class ModalityAblationDisplay:
         """
         return cls(modality_ablation(estimator, X, y, **options)).plot(axes)
 
-    def plot(self, axes=None):
+    def plot(self, axes: Sequence[Axes] | Array | None = None) -> ModalityAblationDisplay:
         """Draw every fold, the mean, and the differences.
 
         Parameters
@@ -313,11 +414,19 @@ class BottleneckProbeDisplay:
     >>> display = BottleneckProbeDisplay(pd.DataFrame({"age": row}).T).plot()  # doctest: +SKIP
     """
 
-    def __init__(self, table):
+    def __init__(self, table: pd.DataFrame) -> None:
         self.table = table
 
     @classmethod
-    def from_estimator(cls, estimator, X, variables, *, ax=None, **options):
+    def from_estimator(
+        cls,
+        estimator: BaseEstimator,
+        X: Modalities,
+        variables: Mapping[str, ArrayLike],
+        *,
+        ax: Axes | None = None,
+        **options: Any,
+    ) -> BottleneckProbeDisplay:
         """Compute and plot.
 
         Parameters
@@ -331,7 +440,7 @@ class BottleneckProbeDisplay:
         """
         return cls(bottleneck_probe(estimator, X, variables, **options)).plot(ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> BottleneckProbeDisplay:
         """Draw a row per variable, with the standard deviation over folds and chance.
 
         Parameters
@@ -386,11 +495,19 @@ class InformationPlaneDisplay:
     >>> display = InformationPlaneDisplay(table).plot()  # doctest: +SKIP
     """
 
-    def __init__(self, table):
+    def __init__(self, table: pd.DataFrame) -> None:
         self.table = table
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, axes=None, **options):
+    def from_estimator(
+        cls,
+        estimator: BaseEstimator,
+        X: Modalities,
+        y: ArrayLike,
+        *,
+        axes: Sequence[Axes] | Array | None = None,
+        **options: Any,
+    ) -> InformationPlaneDisplay:
         """Compute and plot.
 
         Parameters
@@ -404,7 +521,7 @@ class InformationPlaneDisplay:
         """
         return cls(information_plane(estimator, X, y, **options)).plot(axes)
 
-    def plot(self, axes=None):
+    def plot(self, axes: Sequence[Axes] | Array | None = None) -> InformationPlaneDisplay:
         """Draw the paths, coloured by epoch, with a star where the fit was kept.
 
         Parameters
@@ -424,7 +541,7 @@ class InformationPlaneDisplay:
         titles = [column for column in self.table if column.startswith("I(xi; ")][1:]
         if axes is None:
             axes = _subplots(len(titles), figsize=(3.6 * len(titles), 3.4), sharey=True)
-        axes = np.atleast_1d(axes)
+        axes = np.atleast_1d(np.asarray(axes))
         kept = self.table[self.table.kept]
         order = np.arange(len(self.table))
         for ax, title in zip(axes, titles, strict=True):

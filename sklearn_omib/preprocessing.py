@@ -1,10 +1,15 @@
 """Transformers from tables to modalities, within modalities, and back to tables."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
@@ -16,7 +21,9 @@ from ._compat import (
     _check_feature_names_in,
     _fit_context,
 )
-from ._modalities import (
+from ._typing import Array, Block, HasShape, Modalities, SameSignature
+from .data.checks import validate_modalities
+from .data.container import (
     SINGLE_MODALITY,
     ModalityDict,
     block_feature_names,
@@ -27,9 +34,12 @@ from ._modalities import (
     resolve_columns,
     split_columns,
 )
-from ._validation import validate_modalities
 
 __all__ = ["ModalityConcatenator", "ModalitySplitter", "ModalityTransformer"]
+
+_validated: SameSignature = _fit_context(prefer_skip_nested_validation=True)
+# the transformers inside are the user's, so their parameters are validated too
+_validated_with_nested: SameSignature = _fit_context(prefer_skip_nested_validation=False)
 
 
 class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_keys=None):
@@ -76,38 +86,45 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
     ModalityDict(n_samples=20, text: (5,) float64, audio: (3,) float64)
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: dict[str, Any] = {
         "transformers": [dict],
         "remainder": [str, HasMethods(["fit", "transform"])],
         "modalities": [dict, None],
         "n_jobs": [Integral, None],
     }
 
-    def __init__(self, transformers, *, remainder="passthrough", modalities=None, n_jobs=None):
+    def __init__(
+        self,
+        transformers: dict[str, Any],
+        *,
+        remainder: Any = "passthrough",
+        modalities: Mapping[str, Any] | None = None,
+        n_jobs: int | None = None,
+    ) -> None:
         self.transformers = transformers
         self.remainder = remainder
         self.modalities = modalities
         self.n_jobs = n_jobs
 
     @property
-    def _named(self):
+    def _named(self) -> Any:
         named = self.transformers
         return list(named.items()) if isinstance(named, dict) else named
 
     @_named.setter
-    def _named(self, pairs):
+    def _named(self, pairs: Iterable[tuple[str, Any]]) -> None:
         self.transformers = dict(pairs)
 
-    def get_params(self, deep=True):
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters, those of the transformers included as ``name__parameter``."""
         return self._get_params("_named", deep=deep)
 
-    def set_params(self, **kwargs):
+    def set_params(self, **kwargs: Any) -> ModalityTransformer:
         """Set parameters, transformers by name, or ``name__parameter``."""
         return self._set_params("_named", **kwargs)
 
-    @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None):
+    @_validated_with_nested
+    def fit(self, X: Modalities, y: ArrayLike | None = None) -> ModalityTransformer:
         """Fit every transformer on its modality.
 
         Parameters
@@ -123,8 +140,8 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         self.fit_transform(X, y)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=False)
-    def fit_transform(self, X, y=None):
+    @_validated_with_nested
+    def fit_transform(self, X: Modalities, y: ArrayLike | None = None) -> ModalityDict:
         """Fit every transformer on its modality and transform it.
 
         Parameters
@@ -145,7 +162,7 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         }
         return self._collect(assigned, [block for _, block in results])
 
-    def transform(self, X):
+    def transform(self, X: Modalities) -> ModalityDict:
         """Transform every modality.
 
         Parameters
@@ -161,7 +178,7 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         blocks = self._run(_transform_one, self.transformers_, X)
         return self._collect(self.transformers_, blocks)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> Array:
         """Names of the columns of the output, ``"modality__column"``.
 
         Parameters
@@ -188,12 +205,12 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
             names += [f"{name}__{column}" for column in columns]
         return np.asarray(names, dtype=object)
 
-    def _validate(self, X, reset):
+    def _validate(self, X: Modalities, reset: bool) -> ModalityDict:
         return validate_modalities(
             self, X, reset=reset, modalities=self.modalities, check_values=False
         )
 
-    def _assign(self, X):
+    def _assign(self, X: ModalityDict) -> dict[str, Any]:
         """The transformer of every modality of X, unfitted."""
         self._validate_names(list(self.transformers))
         unknown = [name for name in self.transformers if name not in X]
@@ -210,19 +227,25 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
                 )
         return assigned
 
-    def _run(self, function, transformers, X, *args):
+    def _run(
+        self,
+        function: Callable[..., Any],
+        transformers: Mapping[str, Any],
+        X: ModalityDict,
+        *args: Any,
+    ) -> list[Any]:
         return Parallel(n_jobs=self.n_jobs)(
             delayed(function)(name, transformer, X[name], *args)
             for name, transformer in transformers.items()
         )
 
-    def _collect(self, names, blocks):
+    def _collect(self, names: Iterable[str], blocks: Iterable[Block]) -> ModalityDict:
         kept = {name: block for name, block in zip(names, blocks, strict=True) if block is not None}
         if not kept:
             raise ValueError("All modalities are dropped; nothing is left to return.")
         return ModalityDict(kept)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.input_tags.three_d_array = True
@@ -232,7 +255,9 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         return tags
 
 
-def _fit_transform_one(name, transformer, block, y):
+def _fit_transform_one(
+    name: str, transformer: Any, block: Block, y: ArrayLike | None
+) -> tuple[Any, Block]:
     if isinstance(transformer, str):
         return transformer, _transform_one(name, transformer, block)
     transformer = clone(transformer)
@@ -242,7 +267,7 @@ def _fit_transform_one(name, transformer, block, y):
         return transformer, transformer.fit(block, y).transform(block)
 
 
-def _transform_one(name, transformer, block):
+def _transform_one(name: str, transformer: Any, block: Block) -> Block:
     if isinstance(transformer, str):
         return block if transformer == "passthrough" else None
     with naming_modality(name):
@@ -292,19 +317,25 @@ class ModalitySplitter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=No
     ModalityDict(n_samples=2, a: (1,) float64, b: (1,) float64)
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: dict[str, Any] = {
         "modalities": [dict, None],
         "separator": [str],
         "level": [Integral, str],
     }
 
-    def __init__(self, modalities=None, *, separator="__", level=0):
+    def __init__(
+        self,
+        modalities: Mapping[str, Any] | None = None,
+        *,
+        separator: str = "__",
+        level: int | str = 0,
+    ) -> None:
         self.modalities = modalities
         self.separator = separator
         self.level = level
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    @_validated
+    def fit(self, X: HasShape | ArrayLike, y: Any = None) -> ModalitySplitter:
         """Find the columns of each modality.
 
         Parameters
@@ -320,7 +351,7 @@ class ModalitySplitter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=No
         self.columns_ = resolve_columns(table, self.modalities or self._columns_by_name(table))
         return self
 
-    def transform(self, X):
+    def transform(self, X: HasShape | ArrayLike) -> ModalityDict:
         """Cut X into modalities.
 
         Parameters
@@ -334,14 +365,14 @@ class ModalitySplitter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=No
         check_is_fitted(self, "columns_")
         return split_columns(self._table(X, reset=False), self.columns_)
 
-    def _table(self, X, reset):
+    def _table(self, X: HasShape | ArrayLike, reset: bool) -> Block:
         if holds_modalities(X):
             raise ValueError(
                 f"X is split already: it holds the modalities {list(ModalityDict(X))}."
             )
         return validate_modalities(self, X, reset=reset, check_values=False)[SINGLE_MODALITY]
 
-    def _columns_by_name(self, table):
+    def _columns_by_name(self, table: Block) -> dict[str, list[int]]:
         columns = getattr(table, "columns", None)
         if isinstance(columns, pd.MultiIndex):
             labels = columns.get_level_values(self.level)
@@ -358,7 +389,7 @@ class ModalitySplitter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=No
         positions = pd.Series(np.arange(len(labels))).groupby(np.asarray(labels), sort=False)
         return {str(name): group.tolist() for name, group in positions}
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.input_tags.allow_nan = True
@@ -398,13 +429,15 @@ class ModalityConcatenator(TransformerMixin, BaseEstimator):
     2        0.0        0.0        1.0
     """
 
-    _parameter_constraints: dict = {"sparse_threshold": [Interval(Real, 0, 1, closed="both")]}
+    _parameter_constraints: dict[str, Any] = {
+        "sparse_threshold": [Interval(Real, 0, 1, closed="both")]
+    }
 
-    def __init__(self, sparse_threshold=0.3):
+    def __init__(self, sparse_threshold: float = 0.3) -> None:
         self.sparse_threshold = sparse_threshold
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    @_validated
+    def fit(self, X: Modalities, y: Any = None) -> ModalityConcatenator:
         """Remember names and shapes of the modalities.
 
         Parameters
@@ -416,11 +449,11 @@ class ModalityConcatenator(TransformerMixin, BaseEstimator):
         -------
         self : object
         """
-        X = validate_modalities(self, X, reset=True, check_values=False)
-        self._columns = {name: block_feature_names(block) for name, block in X.items()}
+        modalities = validate_modalities(self, X, reset=True, check_values=False)
+        self._columns = {name: block_feature_names(block) for name, block in modalities.items()}
         return self
 
-    def transform(self, X):
+    def transform(self, X: Modalities) -> Any:
         """Concatenate the modalities.
 
         Parameters
@@ -432,17 +465,18 @@ class ModalityConcatenator(TransformerMixin, BaseEstimator):
         ndarray or CSR matrix of shape (n_samples, n_features)
         """
         check_is_fitted(self, "modalities_")
-        X = validate_modalities(self, X, reset=False, check_values=False)
-        if any(sparse.issparse(block) for block in X.values()):
+        modalities = validate_modalities(self, X, reset=False, check_values=False)
+        if any(sparse.issparse(block) for block in modalities.values()):
             blocks = [
                 block if sparse.issparse(block) else sparse.csr_matrix(flatten_block(block))
-                for block in X.values()
+                for block in modalities.values()
             ]
-            if sum(block.nnz for block in blocks) < self.sparse_threshold * np.prod(X.shape):
+            n_values = np.prod(modalities.shape)
+            if sum(block.nnz for block in blocks) < self.sparse_threshold * n_values:
                 return sparse.hstack(blocks, format="csr")
-        return np.asarray(X)
+        return np.asarray(modalities)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> Array:
         """Names of the columns, ``"modality__column"``.
 
         Parameters
@@ -460,7 +494,7 @@ class ModalityConcatenator(TransformerMixin, BaseEstimator):
             input_features = qualified_names(self._columns)
         return _check_feature_names_in(self, input_features)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.input_tags.three_d_array = True

@@ -18,8 +18,15 @@ from sklearn.model_selection import GridSearchCV, KFold
 
 import sklearn_omib.nn.bottleneck
 import sklearn_omib.nn.model
-from sklearn_omib import ModalityDict, OMIBClassifier, OMIBRegressor, _distributed, fit_alone
-from sklearn_omib._training import TwoPhaseNet
+from sklearn_omib import (
+    ModalityDict,
+    OMIBClassifier,
+    OMIBClassifierCV,
+    OMIBRegressor,
+    fit_alone,
+)
+from sklearn_omib.training import processes
+from sklearn_omib.training.net import StackedNet
 
 RANK = int(os.environ.get("RANK", 0))
 QUIET = {"dropout": 0.0, "input_dropout": 0.0, "modality_dropout": 0.0, "random_state": 0}
@@ -76,16 +83,17 @@ def exact_fits(batch_size):
     X, score = data()
     fit = {**QUIET, "n_members": 1, "batch_size": batch_size, "max_epochs": 8, "warmup_epochs": 3}
     clf = OMIBClassifier(**fit).fit(X, score > 0)
-    seen, step = [], TwoPhaseNet.train_step
+    seen, step = [], StackedNet.train_step
 
     def recording(net, batch):
-        n_rows = len(batch[1]) if net.group is None else net.group.n_rows
-        seen.append((len(net.history), batch[1][:n_rows].ravel().tolist()))
+        y = batch[1][0]
+        n_rows = len(y) if net.group is None else net.group.n_rows
+        seen.append((len(net.history), y[:n_rows].ravel().tolist()))
         return step(net, batch)
 
-    TwoPhaseNet.train_step = recording
+    StackedNet.train_step = recording
     reg = OMIBRegressor(**fit).fit(X, score)
-    TwoPhaseNet.train_step = step
+    StackedNet.train_step = step
     return {"clf": state(clf), "reg": state(reg), "seen": seen, "proba": clf.predict_proba(X)}
 
 
@@ -106,16 +114,14 @@ def noisy():
     X, score = data()
     weight = np.random.default_rng(1).uniform(0.5, 2, len(score))
     found = {"seeds": [], "errors": []}
-    seed = TwoPhaseNet.seed
+    begin = StackedNet.begin
 
-    def recording(net, value):
-        seed(net, value)
-        found["seeds"].append(
-            (net.shuffle_generator.initial_seed(), net.module_.generator.initial_seed())
-        )
+    def recording(net, families, *args):
+        begin(net, families, *args)
+        found["seeds"].append((families[0].order.initial_seed(), net.noise[0].initial_seed()))
         return net
 
-    TwoPhaseNet.seed = recording
+    StackedNet.begin = recording
     clf = OMIBClassifier(
         encoders={"a": Normalised}, max_epochs=40, n_iter_no_change=3, batch_size=16, verbose=1
     )
@@ -127,7 +133,7 @@ def noisy():
     found["partial"] = state(reg.partial_fit(X, score))
     tiny = OMIBClassifier(batch_size=1, max_epochs=2, early_stopping=False, random_state=0)
     found["tiny"] = state(tiny.fit(X[:3], [0, 1, 0]))
-    TwoPhaseNet.seed = seed
+    StackedNet.begin = begin
     return found
 
 
@@ -141,6 +147,8 @@ def search():
         grid = GridSearchCV(clf, {"beta_scale": [0.1, 10]}, cv=2, n_jobs=n_jobs)
         grid.fit(X, score > 0)
         found[n_jobs] = grid.cv_results_["mean_test_score"], state(grid.best_estimator_)
+    search = OMIBClassifierCV(betas=2, cv=2, max_epochs=4, warmup_epochs=2).fit(X, score > 0)
+    found["cv"] = search.scores_, state(search.estimators_[0])
     differing = GridSearchCV(
         clf, {"beta_scale": [1]}, cv=KFold(2, shuffle=True), error_score="raise"
     )
@@ -159,16 +167,16 @@ def failures():
     found["parameters"] = message(lambda: OMIBClassifier(batch_size=32 + RANK).fit(X, y))
     found["order"] = message(lambda: clf.fit(X, y[::-1] if RANK else y))
     found["diverged"] = message(lambda: OMIBClassifier(learning_rate=1e38).fit(X, y))
-    step = TwoPhaseNet.train_step
+    step = StackedNet.train_step
 
     def failing(net, batch):
         if RANK == 1 and net.phase == "main":
             raise MemoryError("no memory left")
         return step(net, batch)
 
-    TwoPhaseNet.train_step = failing
+    StackedNet.train_step = failing
     found["training"] = message(lambda: clf.fit(X, y))
-    TwoPhaseNet.train_step = step
+    StackedNet.train_step = step
     found["afterwards"] = state(clf.fit(X, y))
     return found
 
@@ -176,14 +184,14 @@ def failures():
 def killed(victim):
     """One process is killed in the third epoch of the main phase."""
     X, score = data()
-    epoch = TwoPhaseNet.run_single_epoch
+    epoch = StackedNet.run_single_epoch
 
     def deadly(net, *args, **kwargs):
         if int(victim) == RANK and len(net.history) == 5:
             os.kill(os.getpid(), signal.SIGKILL)
         epoch(net, *args, **kwargs)
 
-    TwoPhaseNet.run_single_epoch = deadly
+    StackedNet.run_single_epoch = deadly
     clf = OMIBClassifier(max_epochs=1000, warmup_epochs=2, early_stopping=False)
     found = {"first": message(lambda: clf.fit(X, score > 0))}
     found["second"] = message(lambda: clf.fit(X, score > 0))
@@ -192,14 +200,14 @@ def killed(victim):
 
 def awaited():
     """A process waits for one that does not come."""
-    _distributed.TIMEOUT = 2.0
+    processes.TIMEOUT = 2.0
     X, score = data()
     return {"first": message(lambda: OMIBClassifier().fit(X, score > 0))}
 
 
 if __name__ == "__main__":
     scenario, folder, *arguments = sys.argv[1:]
-    _distributed.TIMEOUT = TIMEOUT
+    processes.TIMEOUT = TIMEOUT
     found = globals()[scenario](*arguments)
     Path(folder, f"{RANK}.pkl").write_bytes(pickle.dumps(found))
     with suppress(ValueError, AssertionError):

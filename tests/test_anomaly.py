@@ -12,9 +12,9 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_omib import ModalityDict, OMIBAnomalyDetector
-from sklearn_omib._base import PREDICTION
 from sklearn_omib.nn import OneClassTask, dynamic_weights
 from sklearn_omib.nn.one_class import _dense
+from sklearn_omib.training.net import PREDICTION
 
 FAST = {"hidden_dim": 32, "latent_dim": 16, "embedding_dim": 16, "random_state": 0}
 
@@ -42,7 +42,7 @@ def fitted():
 def embedding_variance(X, **parameters):
     """Total variance of the fused embedding; that of the data, per modality, is 1 per column."""
     detector = OMIBAnomalyDetector(**FAST, **parameters).fit(X)
-    return detector._forward(X, PREDICTION)[0].var(0).sum()
+    return detector._outputs(X, PREDICTION)[0][0].var(0).sum()
 
 
 def test_embedding_does_not_collapse(rng):
@@ -175,9 +175,10 @@ def test_blocks_of_any_kind(rng):
     }
     detector = OMIBAnomalyDetector(**FAST, max_epochs=2).fit(X)
     assert detector.score_samples_by_modality(X).shape == (60, 4)
-    v = detector._tensor_data(ModalityDict(X)).take(slice(None))[0]["sparse"]
+    (part,) = detector._parts(ModalityDict(X))
+    v = part.take(slice(None))[0]["sparse"]
     scaled = X["sparse"].toarray() / detector._scaler.scalers_["sparse"]
-    np.testing.assert_allclose(_dense(v, 30)[:, 0], scaled, rtol=1e-5)
+    np.testing.assert_allclose(_dense(v, torch.empty(60, 1, 30))[:, 0], scaled, rtol=1e-5)
 
 
 def test_transform_names_its_columns(fitted, rng):
@@ -199,17 +200,17 @@ def test_no_bias_on_the_path_to_the_embedding(fitted):
 def test_centre_is_the_mean_moved_away_from_zero(fitted):
     module = pickle.loads(pickle.dumps(fitted)).net_.module_
     means = torch.tensor([0.0, 1.0, -2.0])[:, None]
-    embeddings = means + torch.randn(500, 3, FAST["embedding_dim"])
-    module.set_centre(embeddings, torch.ones(500))
-    torch.testing.assert_close(module.centre[1:], embeddings.mean(0)[1:])
-    assert (module.centre[0].abs() >= 0.99 * 0.1 * embeddings.std(0)[0].mean()).all()
+    embeddings = means + torch.randn(1, 500, 3, FAST["embedding_dim"])
+    module.set_centre(embeddings, torch.ones(1, 500))
+    torch.testing.assert_close(module.centre[:, 1:], embeddings.mean(1)[:, 1:])
+    assert (module.centre[:, 0].abs() >= 0.99 * 0.1 * embeddings.std(1)[:, 0].mean()).all()
 
 
 def test_weighted_rows_move_the_centre(fitted):
     module = pickle.loads(pickle.dumps(fitted)).net_.module_
-    embeddings = torch.cat([torch.ones(5, 3, 16), 3 * torch.ones(5, 3, 16)])
-    module.set_centre(embeddings, torch.tensor([1.0] * 5 + [0.0] * 5))
-    torch.testing.assert_close(module.centre, torch.ones(3, 16))
+    embeddings = torch.cat([torch.ones(1, 5, 3, 16), 3 * torch.ones(1, 5, 3, 16)], 1)
+    module.set_centre(embeddings, torch.tensor([[1.0] * 5 + [0.0] * 5]))
+    torch.testing.assert_close(module.centre, torch.ones(1, 3, 16))
 
 
 def test_reconstruction_is_the_same_whatever_the_size_of_the_decoder(fitted, rng):
@@ -217,7 +218,7 @@ def test_reconstruction_is_the_same_whatever_the_size_of_the_decoder(fitted, rng
     X = normal_data(rng, 20)
     scaled = pickle.loads(pickle.dumps(fitted))
     for decoder in scaled.net_.module_.decoders:
-        decoder.weight.data *= 7
+        decoder.map.weight.data *= 7
     np.testing.assert_allclose(scaled.score_samples(X), fitted.score_samples(X), rtol=1e-5)
 
 
@@ -246,7 +247,7 @@ def test_weights_come_from_the_displacements(fitted):
     objective.reweight()
     expected = dynamic_weights(objective.divergence, "reference")
     torch.testing.assert_close(objective.weights, expected)
-    assert (objective.divergence > 0).all() and expected[1] != 1
+    assert (objective.divergence > 0).all() and expected[0, 1] != 1
 
 
 # -- bad input ------------------------------------------------------------------------------------

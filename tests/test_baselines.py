@@ -1,43 +1,63 @@
 """The methods OMIB is compared with: laws of their parts, which method is which other's limit."""
 
 import pickle
-from dataclasses import fields
 from math import log
 
 import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 
-import sklearn_omib.baselines as baselines
-from sklearn_omib import ModalityDict
-from sklearn_omib._base import BaseMultimodal
-from sklearn_omib._classification import MultimodalClassifier
-from sklearn_omib.baselines._dmib import DMIBNetwork, DMIBObjective
-from sklearn_omib.baselines._mib import CMIB, EMIB, LMIB
-from sklearn_omib.baselines._misa import (
+from sklearn_omib import ModalityDict, OMIBAnomalyDetector, OMIBClassifier, OMIBRegressor, baselines
+from sklearn_omib._estimator import BaseMultimodal
+from sklearn_omib.baselines import (
+    CMIB,
+    DMIB,
+    EMIB,
+    LMIB,
+    MISA,
+    BaselineAnomalyDetector,
+    BaselineClassifier,
+    BaselineRegressor,
+    BiGated,
+    Concat,
+    DeepIB,
+    Method,
+    MMIBCui,
+    MMIBZhang,
+)
+from sklearn_omib.methods import OMIB
+from sklearn_omib.methods.dmib import DMIBNetwork, DMIBObjective
+from sklearn_omib.methods.misa import (
     SharedPrivateFusion,
     central_moment_discrepancy,
     soft_orthogonality,
 )
-from sklearn_omib.baselines._mmib_cui import Alignment
-from sklearn_omib.baselines._mmib_zhang import PairInformation
+from sklearn_omib.methods.mmib_cui import Alignment
+from sklearn_omib.methods.mmib_zhang import PairInformation
 from sklearn_omib.nn import (
     CategoricalTask,
     FusionNetwork,
     GaussianTask,
+    GeneratorStack,
     Objective,
     OMIBNetwork,
     OMIBObjective,
+    StackedLinear,
+    select,
     set_generator,
 )
+from sklearn_omib.tasks import AnomalyDetection, Classification, Regression
+from sklearn_omib.training.stopping import Snapshots
 
 K = 8
 SHAPES = {"a": (5,), "b": (3,), "c": (4,)}
 FAST = {"max_epochs": 5, "hidden_dim": 16, "latent_dim": K, "random_state": 0}
-METHODS = ["BiGated", "CMIB", "Concat", "DMIB", "DeepIB", "EMIB", "LMIB", "MISA", "MMIBCui",
-           "MMIBZhang"]  # fmt: skip
-ESTIMATORS = [getattr(baselines, name) for name in baselines.__all__]
+METHODS = [BiGated, CMIB, Concat, DMIB, DeepIB, EMIB, LMIB, MISA, MMIBCui, MMIBZhang]
+ESTIMATORS = [BaselineClassifier, BaselineRegressor, BaselineAnomalyDetector]
+every_method = pytest.mark.parametrize("method", METHODS, ids=lambda kind: kind.__name__)
+every_estimator = pytest.mark.parametrize("kind", ESTIMATORS, ids=lambda kind: kind.__name__)
 
 
 @pytest.fixture(autouse=True)
@@ -82,10 +102,10 @@ def same_draws(network, inputs):
 
 
 # -- which method is which other's limit ----------------------------------------------------------
-def test_all_ten_methods_are_there_for_every_task():
-    assert {f"{m}{t}" for m in METHODS for t in ("Classifier", "Regressor", "AnomalyDetector")} == (
-        set(baselines.__all__)
-    )
+def test_all_ten_methods_are_there():
+    public = {getattr(baselines, name) for name in baselines.__all__}
+    assert public == {*METHODS, *ESTIMATORS, Method}
+    assert all(issubclass(method, Method) for method in METHODS)
 
 
 def test_cmib_with_a_transparent_joint_bottleneck_is_lmib():
@@ -232,29 +252,137 @@ def test_parts_of_misa_with_one_modality():
         SharedPrivateFusion(2, 7)
 
 
-# -- estimators -----------------------------------------------------------------------------------
-def target_of(estimator, y, score):
-    tags = estimator.__sklearn_tags__()
-    return {"classifier": y, "regressor": score}.get(tags.estimator_type)
+def test_gaussian_targets_diverge_by_their_squared_distance():
+    """What DMIB's sufficiency is for numbers: the KL of two normal distributions."""
+    task = GaussianTask(1)
+    p, q = torch.tensor([[1.0]]), torch.tensor([[3.0]])
+    torch.testing.assert_close(task.divergence(p, q), torch.tensor([2.0]))
 
 
-@pytest.mark.parametrize("kind", ESTIMATORS, ids=lambda kind: kind.__name__)
-def test_every_parameter_learns_and_every_term_is_logged(kind, tables):
-    X, y, score = tables
-    model = kind(**FAST, weight_decay=0.0, dropout=0.0, input_dropout=0.0)
-    before, after_warm_up = {}, model._after_warm_up
+# -- networks side by side ------------------------------------------------------------------------
+def task_of(name):
+    """A task that knows its target, and targets of six samples for three networks."""
+    if name == "one class":
+        task = AnomalyDetection("auto", 3.0, None, 1.0, 6)
+        return task, torch.tensor([1.0, -1, 1, 1, -1, 1]).repeat(3, 1)
+    task = Regression() if name == "numbers" else Classification()
+    y = {"classes": [0, 1, 2, 0, 1, 2], "labels": [[0, 1], [1, 1]] * 3,
+         "numbers": np.arange(12.0).reshape(6, 2) ** 2}[name]  # fmt: skip
+    task.learn(y)
+    target = torch.from_numpy(task.encode(y))
+    return task, torch.stack([target.roll(k, 0) for k in range(3)])
 
-    def note_weights(data):
-        before.update({n: p.detach().clone() for n, p in model.net_.module_.named_parameters()})
-        after_warm_up(data)
 
-    model._after_warm_up = note_weights
-    model.fit(X, target_of(model, y, score))
-    moved = {
-        name: not torch.equal(before[name], p.detach())
-        for name, p in model.net_.module_.named_parameters()
+def side_by_side(method, task, stack):
+    """Network and objective of a method for a task."""
+    loss, n_outputs = task.loss(stack)
+    shared = {
+        "sample_shapes": SHAPES,
+        "encoders": {"a": "mlp", "b": "linear_mlp", "c": torch.nn.Linear(4, 7)},
+        "sparse": frozenset(),
+        "n_outputs": n_outputs,
+        "hidden_dim": 16,
+        "latent_dim": K,
+        "n_layers": 2,
+        "dropout": 0.3,
+        "input_dropout": 0.2,
+        "head_layers": 2,
+        "variance_head": hasattr(loss, "variance_loss"),
+        "stack": stack,
     }
-    assert all(moved.values()), [name for name, ok in moved.items() if not ok]
+    method = method()
+    if isinstance(method, OMIB):
+        method.beta_, method.modality_dropout_ = 0.1, 0.2
+    network = task.network(method.network(**shared), shared)
+    return network, task.objective(method.objective(loss, len(SHAPES), stack))
+
+
+@torch.no_grad()
+def take_over(alone, stacked):
+    """Give a network alone all that the only one of a stack has learned."""
+    parts = [
+        [part for part in module.modules() if part._parameters or part._buffers]
+        for module in (alone, stacked)
+    ]
+    for to, of in zip(*parts, strict=True):
+        for name, tensor in [*to.named_parameters(recurse=False), *to.named_buffers(recurse=False)]:
+            own = getattr(of, name)
+            own = own[0] if own.ndim > tensor.ndim else own  # a copy has no such dimension
+            tensor.copy_(own.t() if isinstance(of, StackedLinear) else own)
+
+
+def first_steps(network, objective, inputs, y, weight):
+    """All that is said of a batch in warm-up, in an epoch and after it."""
+    said = {}
+    if hasattr(network, "warm_up"):
+        said["warm-up"] = objective.warm_up(network.warm_up(inputs), y, weight)
+    for epoch in ("first", "second"):
+        output = network(inputs)
+        said[epoch] = objective(output, y, weight)
+        objective.update(output, y, weight, said[epoch])
+        objective.reweight()
+    outputs = [part for part in network.predict(inputs) if part is not None]
+    return said, outputs
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("task_name", ["classes", "labels", "numbers", "one class"])
+@pytest.mark.parametrize("method", [*METHODS, OMIB], ids=lambda kind: kind.__name__)
+def test_each_of_several_networks_is_one_alone(method, task_name, training):
+    """Predictions and every term, with the same draws: as part of a stack, and without one."""
+    task, y = task_of(task_name)
+    network, objective = side_by_side(method, task, 3)
+    inputs = {name: torch.randn(3, 6, *shape) for name, shape in SHAPES.items()}
+    weight = torch.rand(3, 6) + 0.5
+    if task_name == "one class":
+        network.centre.normal_()
+    rivals = []
+    for k in range(3):
+        only, its = select(network, [k]), select(objective, [k])
+        alone, own = side_by_side(method, task, None)
+        take_over(alone, only), take_over(own, its)
+        row = {name: block[k : k + 1] for name, block in inputs.items()}
+        set_generator(only, GeneratorStack([torch.Generator().manual_seed(k)], [0]))
+        set_generator(alone, torch.Generator().manual_seed(k))
+        rivals.append((
+            first_steps(only.train(training), its, row, y[k : k + 1], weight[k : k + 1]),
+            first_steps(alone.train(training), own, {name: block[0] for name, block in row.items()},
+                        y[k], weight[k]),
+        ))  # fmt: skip
+    generators = [torch.Generator().manual_seed(k) for k in range(3)]
+    set_generator(network, GeneratorStack(generators, range(3)))
+    said, outputs = first_steps(network.train(training), objective, inputs, y, weight)
+    close = {"rtol": 1e-4, "atol": 1e-5}
+    for k, ((of_only, out_of_only), (of_alone, out_of_alone)) in enumerate(rivals):
+        for stage, terms in said.items():
+            assert [*terms] == [*of_only[stage]] == [*of_alone[stage]]
+            for name, term in terms.items():
+                torch.testing.assert_close(of_only[stage][name][0], term[k], **close)
+                torch.testing.assert_close(of_alone[stage][name], term[k], **close)
+        for together, one, bare in zip(outputs, out_of_only, out_of_alone, strict=True):
+            torch.testing.assert_close(one[0], together[k], **close)
+            torch.testing.assert_close(bare, together[k], **close)
+
+
+# -- estimators -----------------------------------------------------------------------------------
+def target_of(kind, y, score):
+    return {BaselineClassifier: y, BaselineRegressor: score}.get(kind)
+
+
+@every_estimator
+@every_method
+def test_every_parameter_learns_and_every_term_is_logged(method, kind, tables):
+    X, y, score = tables
+    model = kind(method(), **FAST, n_members=2, weight_decay=0.0, dropout=0.0, input_dropout=0.0)
+    seen = []
+    look = Snapshots([0], lambda epoch, net: seen.append(select(net.live.module, [0, 1])))
+    model._watchers = (("look", look),)
+    model.fit(X, target_of(kind, y, score))
+    for k in range(2):
+        before, after = (select(module, [k]) for module in (*seen, model.net_.module_))
+        learned = zip(before.named_parameters(), after.parameters(), strict=True)
+        still = [name for (name, old), new in learned if torch.equal(old, new)]
+        assert not still, still
     weights = getattr(model.net_.criterion_, "objective", model.net_.criterion_).penalty_weights
     columns = model.history_.columns
     for name in weights:
@@ -262,34 +390,48 @@ def test_every_parameter_learns_and_every_term_is_logged(kind, tables):
     assert np.isfinite(model.history_.train_loss).all()
 
 
-@pytest.mark.parametrize("kind", ESTIMATORS, ids=lambda kind: kind.__name__)
-def test_one_and_three_modalities_sparse_and_sequences(kind, mixed):
+@every_estimator
+@every_method
+def test_the_first_of_several_networks_is_the_one_trained_alone(method, kind, tables):
+    X, y, score = tables
+    several, one = (
+        kind(method(), **FAST, n_members=n).fit(X, target_of(kind, y, score)) for n in (3, 1)
+    )
+    assert several.n_members_ == 3 and one.n_members_ == 1
+    np.testing.assert_allclose(several.transform(X), one.transform(X), atol=1e-4)
+    columns = one.history_.columns.drop(["phase", "seconds"])
+    np.testing.assert_allclose(several.history_[columns], one.history_[columns], atol=1e-4)
+
+
+@every_estimator
+@every_method
+def test_one_and_three_modalities_sparse_and_sequences(method, kind, mixed):
     X, y, score = mixed
     for names in (["table"], ["table", "words", "sequence"]):
         part = ModalityDict({name: X[name] for name in names})
-        model = kind(**FAST).fit(part, target_of(kind(), y, score))
+        model = kind(method(), **FAST, n_members=2).fit(part, target_of(kind, y, score))
         assert model.transform(part).shape == (len(y), K)
         again = pickle.loads(pickle.dumps(model))
         np.testing.assert_array_equal(again.predict(part), model.predict(part))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@every_method
 def test_both_modalities_are_learned_from(method, tables):
     X, y, score = tables
     # an epoch is a single step here, and a bottleneck of several layers begins slowly
-    options = {"random_state": 0, "max_epochs": 150, "n_iter_no_change": 50}
-    classifier = getattr(baselines, f"{method}Classifier")(**options).fit(X, y)
+    options = {"random_state": 0, "n_members": 1, "max_epochs": 150, "n_iter_no_change": 50}
+    classifier = BaselineClassifier(method(), **options).fit(X, y)
     assert classifier.score(X, y) > 0.85  # .75 is what one modality tells
-    regressor = getattr(baselines, f"{method}Regressor")(**options).fit(X, score)
+    regressor = BaselineRegressor(method(), **options).fit(X, score)
     assert regressor.score(X, score) > 0.7
 
 
-@pytest.mark.parametrize("method", METHODS)
+@every_method
 def test_detectors_find_a_shift_and_the_modality_it_is_in(method, rng):
     def sample(n):
         return {"a": rng.normal(size=(n, 6)), "b": rng.normal(size=(n, 6))}
 
-    detector = getattr(baselines, f"{method}AnomalyDetector")(random_state=0).fit(sample(400))
+    detector = BaselineAnomalyDetector(method(), random_state=0).fit(sample(400))
     new = sample(100)
     new["b"][:50] += 4
     y = np.r_[-np.ones(50), np.ones(50)]
@@ -298,78 +440,160 @@ def test_detectors_find_a_shift_and_the_modality_it_is_in(method, rng):
     assert scores.columns.tolist() == ["a", "b"] and (scores.b < scores.a)[:50].mean() > 0.8
 
 
-@pytest.mark.parametrize("method", METHODS)
+@every_method
 def test_regressors_tell_how_certain_they_are(method, tables):
     X, _, score = tables
-    mean, std = getattr(baselines, f"{method}Regressor")(**FAST).fit(X, score).predict(X, True)
+    mean, std = BaselineRegressor(method(), **FAST).fit(X, score).predict(X, True)
     assert mean.shape == std.shape == score.shape and (std > 0).all()
 
 
-@pytest.mark.parametrize("method", ["DeepIB", "DMIB"])
-def test_chunks_and_warm_starts(method, tables):
+@pytest.mark.parametrize("method, weight", [(DeepIB, "beta"), (DMIB, "sufficiency")])
+def test_chunks_and_warm_starts(method, weight, tables):
     X, y, _ = tables
-    kind = getattr(baselines, f"{method}Classifier")
-    model = kind(**FAST).partial_fit(X, y, classes=[0, 1]).partial_fit(X, y)
-    assert model.n_iter_ == 2
-    weight = {"DeepIB": "beta", "DMIB": "sufficiency"}[method]
-    model = kind(**FAST, warm_start=True).fit(X, y).set_params(**{weight: 0.5}).fit(X, y)
-    assert 0.5 in model.net_.criterion_.penalty_weights.values()
+    model = BaselineClassifier(method(), **FAST)
+    model.partial_fit(X, y, classes=[0, 1]).partial_fit(X, y)
+    assert model.n_iter_ == 2 and model.n_members_ == 1
+    model = BaselineClassifier(method(), **FAST, n_members=2, warm_start=True).fit(X, y)
+    model.set_params(**{f"method__{weight}": 0.5}).fit(X, y)
+    assert 0.5 in model.net_.criterion_.penalty_weights.values() and model.n_members_ == 2
 
 
-@pytest.mark.parametrize("kind", ESTIMATORS, ids=lambda kind: kind.__name__)
-def test_parameters_are_stored_checked_and_shared(kind, tables):
+@pytest.mark.parametrize("method, other", [(DMIB, Concat), (Concat, DMIB), (CMIB, EMIB)])
+def test_a_warm_start_cannot_change_the_method(method, other, tables):
+    X, y, _ = tables
+    model = BaselineClassifier(method(), **FAST, warm_start=True).fit(X, y)
+    before, epochs = model.predict_proba(X), len(model.history_)
+    with pytest.raises(ValueError, match=r"'method'\] changed"):
+        model.set_params(method=other()).fit(X, y)
+    assert len(model.history_) == epochs
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+
+
+@every_estimator
+def test_parameters_of_estimators_are_stored_checked_and_shared(kind, tables):
     X, y, score = tables
     model = clone(kind())
-    shared = {field.name for field in fields(BaseMultimodal)}
-    assert shared <= set(model.get_params())
-    assert not {"trb_weight", "weighting", "beta_scale", "entropy_estimator"} & set(
-        model.get_params()
-    )
+    assert set(BaseMultimodal._parameter_constraints) <= set(model.get_params())
+    assert not (set(OMIB().get_params()) - {"warmup_epochs"}) & set(model.get_params())
     with pytest.raises(ValueError, match="'hidden_dim' parameter"):
-        kind(hidden_dim=0).fit(X, target_of(kind(), y, score))
-    own = [n for n in ("beta", "sufficiency", "difference") if n in model.get_params()]
+        kind(hidden_dim=0).fit(X, target_of(kind, y, score))
+
+
+# -- methods as parameters ------------------------------------------------------------------------
+@every_estimator
+@every_method
+def test_parameters_of_methods_are_stored_and_checked(method, kind, tables):
+    X, y, score = tables
+    own = method().get_params()
+    model = clone(kind(method()))
+    assert {name: model.get_params()[f"method__{name}"] for name in own} == own
     for name in own:
-        with pytest.raises(ValueError, match=f"'{name}' parameter"):
-            kind(**{name: -1.0}).fit(X, target_of(kind(), y, score))
+        nonsense = "nonsense" if isinstance(own[name], str) else -1.0
+        wrong = kind(method(**{name: nonsense}), **FAST)
+        with pytest.raises(ValueError, match=f"'{name}' parameter of {method.__name__}"):
+            wrong.fit(X, target_of(kind, y, score))
+        assert not hasattr(wrong, "net_")
 
 
-def test_gaussian_targets_diverge_by_their_squared_distance():
-    """What DMIB's sufficiency is for numbers: the KL of two normal distributions."""
-    task = GaussianTask(1)
-    p, q = torch.tensor([[1.0]]), torch.tensor([[3.0]])
-    torch.testing.assert_close(task.divergence(p, q), torch.tensor([2.0]))
+@every_estimator
+def test_no_method_is_concat(kind, tables):
+    X, y, score = tables
+    fits = [kind(method, **FAST).fit(X, target_of(kind, y, score)) for method in (None, Concat())]
+    np.testing.assert_array_equal(fits[0].transform(X), fits[1].transform(X))
+    assert fits[0].method is None
 
 
-def test_a_method_of_ones_own_is_a_class_and_a_task(tables):
-    """What the benchmark of a new method needs: a network, an objective and nothing else."""
+@every_estimator
+@pytest.mark.parametrize(
+    "wrong", ["CMIB", CMIB, OMIBClassifier()], ids=["name", "class", "estimator"]
+)
+def test_what_is_no_method_is_refused(kind, wrong, tables):
+    X, y, score = tables
+    with pytest.raises(ValueError, match=f"'method' parameter of {kind.__name__}"):
+        kind(wrong, **FAST).fit(X, target_of(kind, y, score))
 
-    class Doubled(baselines._base.BaseBaseline):
-        """Two penalties for one.
 
-        Parameters
-        ----------
-        strength : float, default=0.5
-            Weight of the codes' KL.
-        """
-
-        strength: float = 0.5
-
-        def _objective_settings(self):
-            return {"penalty_weights": {"kl": 2 * self.strength}}
-
-    class DoubledClassifier(MultimodalClassifier, Doubled):
-        """Classifier with two penalties for one."""
-
-    class Renamed(DoubledClassifier):
-        """With a constructor of its own."""
-
-        def __init__(self, strength=0.1):
-            super().__init__(strength=strength, **FAST)
-
+def test_a_fit_leaves_the_method_as_it_was_given(tables):
     X, y, _ = tables
-    model = clone(DoubledClassifier(strength=0.2, **FAST)).fit(X, y)
-    assert model.net_.criterion_.penalty_weights == {"kl": 0.4}
-    assert model.get_params()["n_iter_no_change"] == 25
-    assert "strength : float, default=0.5" in DoubledClassifier.__doc__
-    assert Renamed().get_params() == {"strength": 0.1}
-    assert Renamed().fit(X, y).predict(X).shape == y.shape
+    method = OMIB()
+    before = dict(vars(method))
+    BaselineClassifier(method, **FAST).fit(X, y)
+    assert vars(method) == before
+
+
+@pytest.mark.parametrize("kind, omib", [
+    (BaselineClassifier, OMIBClassifier),
+    (BaselineRegressor, OMIBRegressor),
+    (BaselineAnomalyDetector, OMIBAnomalyDetector),
+])  # fmt: skip
+def test_omib_as_a_method_is_omib(kind, omib, tables):
+    """Two ways to one fit: what the estimators differ in is the method alone."""
+    X, y, score = tables
+    expected = omib(**FAST)
+    shared = {n: v for n, v in expected.get_params().items() if n in kind().get_params()}
+    method = OMIB(**{n: v for n, v in expected.get_params().items() if n in OMIB().get_params()})
+    model = kind(method, **shared)
+    for one in (model, expected):
+        one.fit(X, target_of(kind, y, score))
+    np.testing.assert_array_equal(model.transform(X), expected.transform(X))
+    np.testing.assert_array_equal(model.predict(X), expected.predict(X))
+    assert model.beta_ == expected.beta_
+
+
+def test_a_search_over_a_parameter_of_the_method(tables):
+    X, y, _ = tables
+    grid = {"method__beta": [1e-4, 10.0], "method__fusion": ["sum"]}
+    search = GridSearchCV(BaselineClassifier(CMIB(), **FAST), grid, cv=2).fit(ModalityDict(X), y)
+    assert search.best_estimator_.method.fusion == "sum"
+    weights = search.best_estimator_.net_.criterion_.penalty_weights
+    assert set(weights.values()) == {search.best_params_["method__beta"]}
+    methods = {"method": [Concat(), DMIB()]}
+    search = GridSearchCV(BaselineClassifier(**FAST), methods, cv=2).fit(ModalityDict(X), y)
+    assert isinstance(search.best_estimator_.method, (Concat, DMIB))
+
+
+class Doubled(Method):
+    """Two penalties for one: what the benchmark of a new method needs, and nothing else."""
+
+    def __init__(self, strength=0.5):
+        self.strength = strength
+
+    def settings(self):
+        return {"penalty_weights": {"kl": 2 * self.strength}}
+
+
+@every_estimator
+def test_a_method_of_ones_own(kind, tables):
+    X, y, score = tables
+    model = clone(kind(Doubled(strength=0.2), **FAST)).fit(X, target_of(kind, y, score))
+    objective = getattr(model.net_.criterion_, "objective", model.net_.criterion_)
+    assert objective.penalty_weights == {"kl": 0.4}
+    assert model.get_params()["method__strength"] == 0.2
+    twin = kind(DeepIB(beta=0.4), **FAST).fit(X, target_of(kind, y, score))
+    np.testing.assert_array_equal(model.transform(X), twin.transform(X))
+
+
+class ShortBaseline(BaselineClassifier):
+    """With a constructor of its own."""
+
+    def __init__(self, strength=0.1):
+        super().__init__(Doubled(strength), **FAST)
+        self.strength = strength
+
+
+class ShortOMIB(OMIBClassifier):
+    """With a constructor of its own."""
+
+    def __init__(self, strength=0.1):
+        super().__init__(beta=strength, **FAST)
+        self.strength = strength
+
+
+@pytest.mark.parametrize("kind", [ShortBaseline, ShortOMIB])
+def test_an_estimator_may_have_a_shorter_constructor(kind, tables):
+    X, y, _ = tables
+    model = clone(kind(strength=0.2))
+    assert model.get_params(deep=False) == {"strength": 0.2}
+    assert model.fit(X, y).predict(X).shape == y.shape
+    again = pickle.loads(pickle.dumps(clone(model).fit(X, y)))
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))

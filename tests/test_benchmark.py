@@ -19,7 +19,7 @@ from sklearn_omib import ModalityDict
 from sklearn_omib.inspection._ablation import corrected_half_width
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-OTHERS = ("compare", "paper.common")
+OTHERS = ("compare", "paper.common", "resumable")
 FAMILY = {"OMIB": "OMIB", "forest": "scikit-learn", "DeepIB": "the paper's methods"}
 
 
@@ -319,14 +319,14 @@ def test_memory_is_the_peak_of_the_work_alone(bench):
 
 def test_rows_with_other_columns_are_not_added(bench, tmp_path):
     (tmp_path / "compare.csv").write_text("data,seconds\nwine,1\n")
-    rows = bench.common.Rows("compare", tmp_path)
+    rows = bench.resumable.Rows("compare", tmp_path)
     with pytest.raises(ValueError, match=r"lacks columns \[.*'memory'"):
         rows.run(lambda data: [{"data": data, "memory": 1, "seconds": 1}], [{"data": "cancer"}])
     assert rows.rows().to_dict("list") == {"data": ["wine"], "seconds": [1]}
 
 
 def test_the_order_of_columns_does_not_matter(bench, tmp_path):
-    rows = bench.common.Rows("compare", tmp_path)
+    rows = bench.resumable.Rows("compare", tmp_path)
     machine = "device,n_cores,torch"
     (tmp_path / "compare.csv").write_text(f"{machine},seconds,data\ncpu,2,2,1,wine\n")
     rows.run(lambda data: [{"data": data, "seconds": 3}], [{"data": "cancer"}])

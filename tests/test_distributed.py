@@ -17,8 +17,8 @@ import pytest
 from distributed_script import TIMEOUT
 from sklearn.model_selection import GridSearchCV
 
-from sklearn_omib import ModalityDict, OMIBClassifier, _distributed
-from sklearn_omib._distributed import ProcessGroup, _takes_part, fit_alone
+from sklearn_omib import ModalityDict, OMIBClassifier
+from sklearn_omib.training.processes import ProcessGroup, _takes_part, current_group, fit_alone
 
 SCRIPT = Path(__file__).with_name("distributed_script.py")
 DEADLINE = 150  # seconds, for machines that are busy
@@ -124,6 +124,8 @@ def test_searches_in_a_script_that_runs_twice(tmp_path):
     for n_jobs in (1, 2):
         np.testing.assert_array_equal(first[n_jobs][0], second[n_jobs][0])
         assert_same(first[n_jobs][1], second[n_jobs][1])
+    np.testing.assert_array_equal(first["cv"][0], second["cv"][0])  # though of no seed
+    assert_same(first["cv"][1], second["cv"][1])
     assert "The 2 processes of one fit differ in {'values'" in first["differing"]
 
 
@@ -190,7 +192,7 @@ def test_without_accelerate_the_extra_is_named(launched, monkeypatch, tables):
         OMIBClassifier().fit(X, y)
     with fit_alone():
         OMIBClassifier(max_epochs=1).fit(X, y)
-    assert _distributed.current_group() is None
+    assert current_group() is None
 
 
 # -- dask -----------------------------------------------------------------------------------------

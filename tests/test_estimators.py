@@ -223,21 +223,33 @@ def test_standard_deviation_stays_bounded_away_from_the_data(tables):
 
 
 # -- encoders -------------------------------------------------------------------------------------
+def kinds_of(model):
+    """Names of the encoders' classes."""
+    encoders = model.net_.module_.encoders
+    return [type(getattr(one, "networks", [one])[0]).__name__ for one in encoders]
+
+
 def test_a_module_given_as_encoder_is_never_trained(mixed):
     X, y, _ = mixed
     module = torch.nn.Linear(5, 7)
     before = module.weight.detach().clone()
     clf = quick(max_epochs=2, encoders={"table": module, "sequence": "gru"}).fit(X, y)
     assert torch.equal(module.weight, before)
-    assert not torch.equal(clf.net_.module_.encoders[0].weight, before)
-    assert type(clf.net_.module_.encoders[3]).__name__ == "GRUEncoder"
+    own = clf.net_.module_.encoders[0].networks
+    assert len(own) == clf.n_members_ and not any(torch.equal(one.weight, before) for one in own)
+    assert kinds_of(clf)[3] == "GRUEncoder"
 
 
 def test_one_name_goes_to_the_blocks_it_reads(mixed):
     X, y, _ = mixed
     clf = quick(max_epochs=1, encoders="gru").fit(X, y)
-    kinds = [type(encoder).__name__ for encoder in clf.net_.module_.encoders]
-    assert kinds == ["MLPEncoder", "MLPEncoder", "SparseEncoder", "GRUEncoder", "Conv2dEncoder"]
+    assert kinds_of(clf) == [
+        "MLPEncoder",
+        "MLPEncoder",
+        "SparseEncoder",
+        "GRUEncoder",
+        "Conv2dEncoder",
+    ]
 
 
 def test_a_table_that_spreads_over_more_than_hidden_dim_is_encoded_linearly(rng):
@@ -247,7 +259,7 @@ def test_a_table_that_spreads_over_more_than_hidden_dim_is_encoded_linearly(rng)
 
     def kinds(**options):
         clf = quick(max_epochs=1, hidden_dim=32, **options).fit(X, y)
-        return [type(encoder).__name__ for encoder in clf.net_.module_.encoders]
+        return kinds_of(clf)
 
     assert kinds() == ["LinearEncoder", "MLPEncoder", "MLPEncoder"]
     assert kinds(encoders={"independent": "mlp", "few": "linear_mlp"})[::2] == [
@@ -260,13 +272,13 @@ def test_a_table_that_spreads_over_more_than_hidden_dim_is_encoded_linearly(rng)
 def test_regressors_give_narrow_tables_a_linear_path(mixed, rng):
     X, _, score = mixed
     reg = quick(OMIBRegressor, max_epochs=1).fit(X, score)
-    kinds = [type(encoder).__name__ for encoder in reg.net_.module_.encoders]
+    kinds = kinds_of(reg)
     assert kinds[:2] == ["LinearMLPEncoder"] * 2 and "LinearMLPEncoder" not in kinds[2:]
     reg.set_params(encoders="mlp").fit(X, score)
-    assert type(reg.net_.module_.encoders[0]).__name__ == "MLPEncoder"
+    assert kinds_of(reg)[0] == "MLPEncoder"
     wide = {"independent": rng.normal(size=(90, 60))}
     reg.set_params(encoders="auto", hidden_dim=32).fit(wide, wide["independent"][:, 0])
-    assert type(reg.net_.module_.encoders[0]).__name__ == "LinearEncoder"
+    assert kinds_of(reg)[0] == "LinearEncoder"
 
 
 def test_torch_dropout_of_a_given_module_follows_the_seed(tables):

@@ -14,6 +14,7 @@ from sklearn_omib.nn import (
     FiLMFusion,
     GatedFusion,
     GaussianTask,
+    GeneratorStack,
     GRUEncoder,
     LinearEncoder,
     LinearMLPEncoder,
@@ -27,10 +28,13 @@ from sklearn_omib.nn import (
     build_encoder,
     dynamic_weights,
     gaussian_kl,
+    seeded_initialisation,
+    select,
     set_generator,
-    stack,
 )
 from sklearn_omib.nn.fusion import FUSIONS, make_fusion
+from sklearn_omib.nn.layers import bilinear, layer_norm, linear, mlp
+from sklearn_omib.nn.stacking import copies, keep, owners, put
 
 K = 8
 SHAPES = {"a": (5,), "b": (3,), "c": (4,)}
@@ -122,15 +126,6 @@ def test_every_fusion_takes_any_number_of_modalities(name, n_modalities):
     xi.square().sum().backward()
     learned = [zeta, *fusion.parameters()]
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in learned)
-
-
-@pytest.mark.parametrize("name", FUSIONS)
-def test_stacked_fusions_are_the_fusions(name):
-    fusions = [make_fusion(name, 3, K, 2, 0.0) for _ in range(2)]
-    zeta = torch.randn(2, 6, 3, K)
-    xi = stack(fusions)(zeta).xi
-    for own, fusion, part in zip(xi, fusions, zeta, strict=True):
-        torch.testing.assert_close(own, fusion(part).xi)
 
 
 @pytest.mark.parametrize("name", ["sum", "mean"])
@@ -262,6 +257,134 @@ def test_dropout_keeps_the_mean_and_draws_from_its_own_generator():
     set_generator(dropout, torch.Generator().manual_seed(1))
     assert torch.equal(dropout(x), first)
     assert torch.equal(dropout.eval()(x), x)
+
+
+# -- networks side by side ------------------------------------------------------------------------
+def alone_and_stacked(make, n_networks=3):
+    """Networks of several seeds, each by itself and all side by side."""
+    alone = []
+    for seed in range(n_networks):
+        with seeded_initialisation(seed):
+            alone.append(make(None))
+    with seeded_initialisation(*range(n_networks)):
+        return alone, make(n_networks)
+
+
+PARTS = {
+    "linear": (lambda stack: linear(5, 3, stack), (6, 5)),
+    "without bias": (lambda stack: linear(5, 3, stack, bias=False), (4, 6, 5)),
+    "norm": (lambda stack: layer_norm(5, stack), (6, 5)),
+    "mlp": (lambda stack: mlp(5, 8, 2, 3, 0.0, stack), (6, 5)),
+    "bottleneck": (lambda stack: VariationalBottleneck(5, K, stack).eval(), (6, 5)),
+    "linear encoder": (lambda stack: LinearEncoder((40,), 16, stack=stack), (6, 40)),
+    "linear mlp": (lambda stack: LinearMLPEncoder((40,), 16, 2, 0.0, stack=stack), (6, 40)),
+    "flattened": (lambda stack: MLPEncoder((2, 3), 16, 2, 0.0, stack=stack), (6, 2, 3)),
+    **{
+        name: (lambda stack, name=name: make_fusion(name, 3, K, 2, 0.0, stack), (6, 3, K))
+        for name in FUSIONS
+    },
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_parts_side_by_side_are_what_they_are_alone(part):
+    make, shape = PARTS[part]
+    alone, stacked = alone_and_stacked(make)
+    x = torch.randn(3, *shape)
+    values = stacked(x)
+    for k, one in enumerate(alone):
+        expected = one(x[k])
+        first, other = (v if torch.is_tensor(v) else v[0] for v in (values, expected))
+        torch.testing.assert_close(first[k], other)
+    n_weights = sum(p.numel() for p in alone[0].parameters())
+    assert sum(p.numel() for p in stacked.parameters()) == 3 * n_weights
+
+
+def test_bilinear_forms_side_by_side():
+    alone, stacked = alone_and_stacked(lambda stack: bilinear(K, 2, stack))
+    a, b = torch.randn(2, 3, 6, K)
+    expected = torch.stack([form(*pair) for form, *pair in zip(alone, a, b, strict=True)])
+    torch.testing.assert_close(stacked(a, b), expected)
+
+
+@pytest.mark.parametrize(
+    "encoder, shape",
+    [("conv1d", (9, 3)), ("gru", (9, 3)), ("conv2d", (3, 8, 6)), (torch.nn.Flatten(), (2, 3)),
+     (lambda shape: torch.nn.Linear(*shape, 4), (5,))],
+)  # fmt: skip
+def test_encoders_of_any_kind_side_by_side(encoder, shape):
+    sizes = {"hidden_dim": 16, "n_layers": 2, "dropout": 0.0}
+
+    def make(stack):
+        return build_encoder("a", encoder, shape, False, **sizes, stack=stack)[0]
+
+    alone, stacked = alone_and_stacked(make)
+    x = torch.randn(3, 4, *shape)
+    expected = torch.stack([one(v) for one, v in zip(alone, x, strict=True)])
+    torch.testing.assert_close(stacked(x), expected)
+
+
+def stacked_network(n_networks=3):
+    torch.manual_seed(0)
+    encoders = {
+        "a": "mlp",
+        "b": torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4)),
+    }
+    shapes = {name: SHAPES[name] for name in encoders}
+    sizes = {"hidden_dim": 16, "latent_dim": K, "n_layers": 2, "n_heads": 2, "dropout": 0.0}
+    network = OMIBNetwork(shapes, encoders, frozenset(), 2, **sizes, stack=n_networks)
+    for one in network.encoders[1].networks:
+        torch.nn.init.normal_(one[0].weight)
+    return network
+
+
+def test_selected_networks_predict_as_before():
+    network = stacked_network(4).eval()
+    inputs = {name: torch.randn(4, 6, *SHAPES[name]) for name in "ab"}
+    expected = network.predict(inputs)
+    for rows in ([2], [3, 0], [1, 1, 2]):
+        chosen = select(network, rows)
+        found = chosen.predict({name: v[rows] for name, v in inputs.items()})
+        for part, all_of_it in zip(found[:2], expected[:2], strict=True):
+            torch.testing.assert_close(part, all_of_it[rows])
+    twins = select(network, [1, 1]).encoders[1].networks
+    assert twins[0] is not twins[1] and twins[0][0].weight is not twins[1][0].weight
+
+
+def test_what_is_put_back_is_where_it_was_taken():
+    network = stacked_network(4)
+    before = select(network, range(4))
+    part = select(network, [3, 1])
+    with torch.no_grad():
+        for parameter in part.parameters():
+            parameter += 1
+    put(network, part, [1], [1])
+    changed = [one for one in range(4) if not same(select(network, [one]), select(before, [one]))]
+    assert changed == [1] and same(select(network, [1]), select(part, [1]))
+    keep(part, [1])
+    assert same(part, select(network, [1]))
+    assert {type(o).__name__ for o in owners(network)} >= {"StackedLinear", "StackedLayerNorm"}
+    assert len(copies(network)) == 1
+
+
+def same(one, other):
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_twins_share_their_draws_and_others_do_not():
+    network = stacked_network(3).train()
+    inputs = {name: torch.randn(1, 6, *SHAPES[name]).expand(3, -1, *SHAPES[name]) for name in "ab"}
+    keep(network, [0, 0, 1])
+    generators = [torch.Generator().manual_seed(seed) for seed in (1, 2)]
+    set_generator(network, GeneratorStack(generators, [0, 0, 1]))
+    first, twin, other = network(inputs).xi
+    torch.testing.assert_close(first, twin)
+    keep(network, [0, 0, 0])
+    set_generator(network, GeneratorStack(generators, [0, 0, 1]))
+    first, twin, other = network(inputs).xi
+    torch.testing.assert_close(first, twin)
+    assert not torch.allclose(first, other)
 
 
 # -- network and objective ------------------------------------------------------------------------

@@ -17,8 +17,9 @@ from sklearn_omib import (
     OMIBClassifierCV,
     OMIBRegressor,
     OMIBRegressorCV,
-    _lazy,
 )
+from sklearn_omib.data import lazy
+from sklearn_omib.training.plan import resolve_encoders
 
 FAST = {"max_epochs": 5, "warmup_epochs": 2, "hidden_dim": 16, "latent_dim": 8, "n_heads": 2,
         "random_state": 0}  # fmt: skip
@@ -87,12 +88,11 @@ def assert_same(search, other, X):
 @pytest.mark.parametrize("search_class", PAIRS)
 @pytest.mark.parametrize("fusion, weighting", [("cross_attention", "reference"),
                                                ("concat", "symmetric")])  # fmt: skip
-@pytest.mark.parametrize("n_jobs", [1, 2])
-def test_scores_are_those_of_a_grid_search(kinds, search_class, fusion, weighting, n_jobs):
+def test_scores_are_those_of_a_grid_search(kinds, search_class, fusion, weighting):
     X, score = kinds
     y = score if search_class is OMIBRegressorCV else (score > 0).astype(int)
     search = search_class(
-        betas=BETAS, cv=3, fusion=fusion, weighting=weighting, n_jobs=n_jobs, batch_size=32, **FAST
+        betas=BETAS, cv=3, fusion=fusion, weighting=weighting, batch_size=32, **FAST
     ).fit(X.select(["table", "own"]), y)
     assert_same(search, grid(search, X.select(["table", "own"]), y), X.select(["table", "own"]))
 
@@ -105,17 +105,18 @@ def test_every_kind_of_encoder_stacks(kinds):
     assert_same(search, grid(search, X, score > 0), X)
 
 
-def test_folds_whose_rows_choose_other_encoders_are_stacked_apart():
+def test_folds_take_the_encoders_of_all_rows():
     rng = np.random.default_rng(0)
     wide = rng.normal(size=(240, 40))
     wide[:80] = wide[:80, :1]  # without the first fold, the columns share little
-    X, y = ModalityDict({"wide": wide, "b": rng.normal(size=(240, 3))}), np.arange(240) % 2
-    settings = FAST | {"hidden_dim": 16}
-    search = OMIBClassifierCV(betas=BETAS[:2], cv=KFold(3), **settings)
+    X = ModalityDict({"wide": wide, "b": rng.normal(size=(240, 3))})
+    y = (X["b"][:, 0] > 0).astype(int)
+    search = OMIBClassifierCV(betas=BETAS[:2], cv=KFold(3), **FAST).fit(X, y)
+    settings = {**FAST, "n_members": 1}
     fits = [OMIBClassifier(**settings).fit(X[rows], y[rows]) for rows, _ in KFold(3).split(y)]
-    chosen = {type(fit.net_.module_.encoders[0]) for fit in fits}
-    assert len(chosen) == 2
-    assert_same(search.fit(X, y), grid(search, X, y), X)
+    assert len({type(fit.net_.module_.encoders[0]) for fit in fits}) == 2
+    chosen = resolve_encoders("auto", X, hidden_dim=16, n_layers=2, narrow="mlp")
+    assert_same(search, grid(search.set_params(encoders=chosen), X, y), X)
 
 
 def test_networks_stop_on_their_own(kinds):
@@ -148,7 +149,7 @@ def test_weights_groups_and_multilabel_targets(kinds):
     search = OMIBClassifierCV(betas=BETAS[:2], cv=GroupKFold(3), **FAST)
     search.fit(X, Y, sample_weight=weight, groups=groups)
     rows = next(GroupKFold(3).split(X, Y, groups))
-    alone = OMIBClassifier(beta=BETAS[0], **FAST).fit(
+    alone = OMIBClassifier(n_members=1, beta=BETAS[0], **FAST).fit(
         X[rows[0]], Y[rows[0]], sample_weight=weight[rows[0]], groups=groups[rows[0]]
     )
     assert search.scores_[0, 0] == pytest.approx(alone.score(X[rows[1]], Y[rows[1]]), abs=1e-6)
@@ -161,7 +162,7 @@ def test_data_larger_than_memory(kinds, tmp_path, monkeypatch):
     table[:] = X["table"]
     table.flush()
     X = ModalityDict({"table": table, "own": X["own"]})
-    monkeypatch.setattr(_lazy, "MEMORY_BUDGET", 0)
+    monkeypatch.setattr(lazy, "MEMORY_BUDGET", 0)
     search = OMIBRegressorCV(betas=BETAS, cv=3, batch_size=32, **FAST).fit(X, score)
     assert_same(search, grid(search, X, score), X)
 
@@ -175,15 +176,64 @@ def test_bfloat16_stacks_too(kinds):
     np.testing.assert_allclose(mean, other.cv_results_["mean_test_score"], atol=0.03)
 
 
-def test_scores_do_not_depend_on_n_jobs(kinds):
+# -- the path -------------------------------------------------------------------------------------
+PATH = {**FAST, "max_epochs": 30, "learning_rate": 5e-3, "method": "path"}
+
+
+@pytest.mark.parametrize("search_class", PAIRS)
+def test_the_path_begins_with_the_fit_at_the_smallest_beta(kinds, search_class):
     X, score = kinds
     X = X.select(["table", "own"])
-    scores = [
-        OMIBRegressorCV(betas=BETAS, cv=3, n_jobs=n_jobs, **FAST).fit(X, score).scores_
-        for n_jobs in (1, 2, 3)
-    ]
-    np.testing.assert_allclose(scores[1], scores[0], atol=1e-4)
-    np.testing.assert_allclose(scores[2], scores[0], atol=1e-4)
+    y = score if search_class is OMIBRegressorCV else (score > 0).astype(int)
+    betas = [0.1, 1e-3, 0.02]  # in any order
+    path = search_class(betas=betas, cv=3, **PATH).fit(X, y)
+    apart = search_class(betas=betas, cv=3, **PATH | {"method": "independent"}).fit(X, y)
+    np.testing.assert_allclose(path.scores_[1], apart.scores_[1], atol=1e-3)
+    assert path.cv_results_["param_beta"].tolist() == betas == path.betas_.tolist()
+
+
+def test_more_beta_keeps_less_along_the_path(kinds):
+    X, score = kinds
+    X = X.select(["table", "own"])
+    search = OMIBClassifierCV(betas=[1e-3, 0.03, 1.0], cv=3, **PATH)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        search.fit(X, score > 0)
+    kl = search.path_.groupby("beta").kl.mean()
+    assert kl.is_monotonic_decreasing and kl.iloc[-1] < 0.5 * kl.iloc[0]
+    assert list(search.path_.columns) == ["beta", "fold", "score", "kl", "task_loss"]
+    by_fold = search.path_.pivot(index="beta", columns="fold", values="score").to_numpy()
+    np.testing.assert_array_equal(by_fold, search.scores_)
+
+
+def test_the_last_fit_goes_along_the_path_to_the_best_beta(kinds):
+    X, score = kinds
+    X = X.select(["table", "own"])
+    search = OMIBRegressorCV(betas=BETAS, cv=3, n_members=2, **PATH).fit(X, score)
+    (final,) = search.estimators_
+    steps = np.searchsorted(search.betas_, search.beta_)
+    options = {**PATH}
+    del options["method"]
+    begin = OMIBRegressor(beta=BETAS[0], n_members=2, **options)
+    begin.fit(X, score)
+    assert len(final.history_) == len(begin.history_) + 5 * steps
+    assert final.beta_ == final.beta == search.beta_
+    assert final.net_.criterion_.beta[0].item() == pytest.approx(search.beta_)
+    if not steps:
+        np.testing.assert_allclose(final.predict(X), begin.predict(X), atol=1e-5)
+    search.set_params(refit=False).fit(X, score)
+    assert len(search.estimators_) == 3 and search.predict(X).shape == score.shape
+
+
+def test_folds_that_diverge_leave_the_path(kinds):
+    X, score = kinds
+    X = X.select(["table", "own"])
+    search = OMIBRegressorCV(betas=[0.01, 1e39, 1e38], cv=2, **PATH)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        with pytest.warns(FitFailedWarning, match="4 fits failed.*Training diverged"):
+            search.fit(X, score)
+    assert np.isnan(search.scores_[1:]).all() and search.beta_ == 0.01 and len(search.path_) == 2
 
 
 # -- what is made of them -------------------------------------------------------------------------
@@ -261,7 +311,7 @@ def test_fits_that_diverge_score_nan(kinds):
         assert np.isnan(search.scores_[1]).all() and search.beta_ == 0.01
         with pytest.raises(ValueError, match=r"Every fit failed\. Training diverged"):
             search.set_params(betas=[1e39]).fit(X, score)
-    assert not hasattr(search, "estimators_")
+    assert search.betas_.tolist() == [0.01, 1e39]  # the search before is left whole
 
 
 @pytest.mark.parametrize(
@@ -272,6 +322,7 @@ def test_fits_that_diverge_score_nan(kinds):
         ({"betas": 0}, "'betas' parameter of OMIBClassifierCV must be"),
         ({"n_members": 0}, "'n_members' parameter"),
         ({"scoring": "accurate"}, "'scoring' parameter"),
+        ({"method": "up"}, "'method' parameter"),
         ({"cv": 1}, "'cv' parameter"),
         ({"n_heads": 3}, "n_heads must divide latent_dim"),
     ],
@@ -293,7 +344,18 @@ def test_shared_parameters_have_the_defaults_of_the_estimator(search_class):
 def test_progress_counts_networks(kinds, capsys):
     X, score = kinds
     OMIBRegressorCV(betas=2, cv=2, verbose=1, **FAST).fit(X.select(["table"]), score)
-    assert "4/4" in capsys.readouterr().err
+    shown = capsys.readouterr().err  # of two folds, whose sizes differ
+    assert "networks=2" in shown and shown.count("main: 100%") == 3  # and the last fit
+
+
+def test_a_search_that_fails_leaves_the_older_one_whole(kinds):
+    X, score = kinds
+    X = X.select(["table", "own"])
+    search = OMIBRegressorCV(betas=2, cv=2, **FAST).fit(X, score)
+    before = dict(vars(search))
+    with pytest.raises(ValueError, match="y is constant"):
+        search.fit(X, np.zeros(len(X)))
+    assert vars(search) == before
 
 
 @parametrize_with_checks([

@@ -10,11 +10,14 @@ import torch
 from scipy import sparse
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 
-from sklearn_omib import ModalityDict, OMIBClassifier, OMIBRegressor, _lazy, _stream
-from sklearn_omib._lazy import LazyBlock, as_lazy
-from sklearn_omib._stream import StreamData
-from sklearn_omib._tensors import TensorData
+from sklearn_omib import ModalityDict, OMIBClassifier, OMIBRegressor
+from sklearn_omib.data import lazy
+from sklearn_omib.data.batches import TensorData
+from sklearn_omib.data.lazy import LazyBlock, as_lazy
+from sklearn_omib.data.streams import StreamData
 from sklearn_omib.information import estimate_beta_bounds
+from sklearn_omib.training.net import PREDICTION
+from sklearn_omib.training.plan import validation_split
 
 N, WIDTH = 600, 8
 FAST = {"warmup_epochs": 0, "max_epochs": 2, "random_state": 0}
@@ -23,14 +26,14 @@ FAST = {"warmup_epochs": 0, "max_epochs": 2, "random_state": 0}
 @pytest.fixture
 def small_budget(monkeypatch):
     """Everything is streamed: chunks of about 16 rows of 8 columns, buffers of about 128."""
-    monkeypatch.setattr(_lazy, "MEMORY_BUDGET", 0)
-    monkeypatch.setattr(_lazy, "BUFFER_BYTES", 128 * 4 * WIDTH)
-    monkeypatch.setattr(_lazy, "CHUNK_BYTES", 16 * 4 * WIDTH)
+    monkeypatch.setattr(lazy, "MEMORY_BUDGET", 0)
+    monkeypatch.setattr(lazy, "BUFFER_BYTES", 128 * 4 * WIDTH)
+    monkeypatch.setattr(lazy, "CHUNK_BYTES", 16 * 4 * WIDTH)
 
 
 @pytest.fixture
 def no_loading(monkeypatch):
-    for kind in (LazyBlock, _lazy.MemoryMapBlock):
+    for kind in (LazyBlock, lazy.MemoryMapBlock):
         load = kind._whole
 
         def few(self, load=load):
@@ -194,10 +197,10 @@ def test_parquet_columns_are_feature_names(data, tmp_path, small_budget):
 
 def test_small_lazy_blocks_are_loaded_with_the_same_result(data, tmp_path):
     table, y, _ = data
-    lazy = ModalityDict(halves(save(table, tmp_path / "x.npy")))
-    assert "a: (5,) lazy float32" in repr(lazy)
+    stored = ModalityDict(halves(save(table, tmp_path / "x.npy")))
+    assert "a: (5,) lazy float32" in repr(stored)
     expected = OMIBClassifier(**FAST).fit(halves(table), y).predict_proba(halves(table))
-    got = OMIBClassifier(**FAST).fit(lazy, y).predict_proba(lazy)
+    got = OMIBClassifier(**FAST).fit(stored, y).predict_proba(stored)
     np.testing.assert_array_equal(got, expected)
 
 
@@ -279,10 +282,10 @@ def test_memory_holds_two_buffers_and_a_chunk(monkeypatch, tmp_path, small_budge
 
         return count
 
-    monkeypatch.setattr(_stream, "TensorData", Watched)
+    monkeypatch.setattr("sklearn_omib.data.streams.TensorData", Watched)
     for name in ("read", "_pick"):
-        method = getattr(_lazy.MemoryMapBlock, name)
-        monkeypatch.setattr(_lazy.MemoryMapBlock, name, counted(method))
+        method = getattr(lazy.MemoryMapBlock, name)
+        monkeypatch.setattr(lazy.MemoryMapBlock, name, counted(method))
     rng = np.random.default_rng(0)
     X = halves(save(rng.normal(size=(5000, WIDTH)), tmp_path / "x.npy"))
     y = rng.integers(0, 2, 5000)
@@ -322,7 +325,7 @@ def test_streamed_training_learns_as_well(data, tmp_path, small_budget):
     assert OMIBClassifier(**fit).fit(by_class, y[order]).score(by_class, y[order]) > 0.9
     again = [OMIBClassifier(**FAST).fit(X, y).history_.train_loss for _ in range(2)]
     np.testing.assert_array_equal(*again)
-    reg = OMIBRegressor(**fit).fit(X, score)
+    reg = OMIBRegressor(n_members=1, **fit).fit(X, score)
     mean, std = reg.predict(X, return_std=True)
     in_memory = reg.predict(halves(table), return_std=True)
     np.testing.assert_array_equal([mean, std], in_memory)
@@ -330,13 +333,24 @@ def test_streamed_training_learns_as_well(data, tmp_path, small_budget):
     assert 0.5 < np.mean(((mean - score) / std) ** 2) < 2
 
 
+def test_members_read_the_same_rows_and_differ_otherwise(data, tmp_path, small_budget):
+    table, y, _ = data
+    X = halves(save(table, tmp_path / "x.npy"))
+    three = OMIBClassifier(n_members=3, **FAST).fit(X, y)
+    one = OMIBClassifier(n_members=1, **FAST).fit(X, y)
+    scores = three._outputs(X, PREDICTION)[0]
+    np.testing.assert_allclose(scores[0], one._outputs(X, PREDICTION)[0][0], atol=1e-4)
+    assert not np.allclose(scores[0], scores[1], atol=1e-3)
+    assert OMIBClassifier(**FAST).fit(X, y).n_members_ == 5
+
+
 def test_blocks_of_every_kind_beside_a_lazy_one(mixed, tmp_path, small_budget):
     X, y, _ = mixed
-    lazy = ModalityDict({**X, "image": save(X["image"], tmp_path / "image.npy"),
+    stored = ModalityDict({**X, "image": save(X["image"], tmp_path / "image.npy"),
                          "sequence": save(X["sequence"], tmp_path / "seq.npy")})  # fmt: skip
-    clf = OMIBClassifier(**FAST, batch_size=32).fit(lazy, y)
-    np.testing.assert_array_equal(clf.predict_proba(lazy), clf.predict_proba(X))
-    np.testing.assert_array_equal(clf.transform(lazy[:5]), clf.transform(X)[:5])
+    clf = OMIBClassifier(**FAST, batch_size=32).fit(stored, y)
+    np.testing.assert_array_equal(clf.predict_proba(stored), clf.predict_proba(X))
+    np.testing.assert_array_equal(clf.transform(stored[:5]), clf.transform(X)[:5])
 
 
 def test_weights_and_groups(data, tmp_path, small_budget):
@@ -351,13 +365,13 @@ def test_weights_and_groups(data, tmp_path, small_budget):
 
 
 def test_rows_to_stop_by_are_no_more_than_a_buffer(small_budget):
-    clf, rng = OMIBClassifier(validation_fraction=0.5), np.random.RandomState(0)
+    rng, half = np.random.RandomState(0), {"fraction": 0.5, "limit": 100}
     y = np.repeat([0, 1], [4000, 1000])
-    train, valid = clf._validation_split(5000, y, None, rng, 100)
+    train, valid = validation_split(5000, y, None, rng, **half)
     assert len(valid) == 100 and y[valid].mean() == 0.2 and len(train) == 4900
     groups = np.arange(5000) // 50
     for labels in (y, None):
-        train, valid = clf._validation_split(5000, labels, groups, rng, 100)
+        train, valid = validation_split(5000, labels, groups, rng, **half)
         assert len(valid) <= 100 and not set(groups[train]) & set(groups[valid])
 
 

@@ -6,8 +6,9 @@ import torch
 from scipy import sparse
 
 from sklearn_omib import OMIBClassifier, OMIBRegressor
-from sklearn_omib._devices import resolve_device
-from sklearn_omib._tensors import TensorData
+from sklearn_omib.data.batches import Batches, TensorData
+from sklearn_omib.training.devices import resolve_device
+from sklearn_omib.training.plan import count_members, validation_split
 
 CPU = torch.device("cpu")
 
@@ -17,7 +18,7 @@ def counting_data(n):
         "dense": np.arange(n, dtype=np.float32)[:, None],
         "sparse": sparse.csr_matrix(np.arange(1, n + 1, dtype=np.float32)[:, None]),
     }
-    return TensorData(blocks, np.arange(n), None, CPU)
+    return TensorData.of(blocks, np.arange(n), None, CPU)
 
 
 @pytest.mark.parametrize("n, batch_size", [(1, 4), (7, 7), (10, 3), (129, 128)])
@@ -34,6 +35,22 @@ def test_a_pass_reads_every_row_once_in_batches_of_like_size(n, batch_size, shuf
     assert sorted(seen) == list(range(n))
     assert (seen == list(range(n))) is (not shuffle or n == 1)
     assert max(sizes) - min(sizes) <= 1 and max(sizes) <= batch_size
+
+
+def test_networks_read_rows_of_their_own_side_by_side():
+    data, apart = counting_data(20), counting_data(20)
+    for parts in ([data.part(range(10)), data.part(range(5, 15))],
+                  [data.part(range(10)), apart.part(range(5, 15))]):  # fmt: skip
+        seen: list = [[], [], []]
+        for inputs, y, weight in Batches(parts, [0, 1, 0], 4):
+            assert inputs["dense"].shape == (*y.shape, 1) and weight.shape == y.shape
+            for k, own in enumerate(y.tolist()):
+                assert inputs["dense"][k, :, 0].tolist() == own
+                assert (inputs["sparse"][k].values - 1).tolist() == own
+                seen[k] += own
+        assert seen == [list(range(10)), list(range(5, 15)), list(range(10))]
+    ((inputs, y, _),) = Batches([data.part([3, 1])], [0, 0], 4)
+    assert y.tolist() == [[3, 1], [3, 1]] and len(inputs["sparse"]) == 2
 
 
 def test_history_has_every_term_of_both_phases(tables):
@@ -101,29 +118,29 @@ def test_groups_stay_on_one_side_of_the_validation_split(tables, stratified):
     labels = tables[1] if stratified else None
     groups = np.repeat(np.arange(12), 10)
     rng = np.random.RandomState(0)
-    train, valid = OMIBClassifier()._validation_split(120, labels, groups, rng)
+    train, valid = validation_split(120, labels, groups, rng)
     assert len(train) + len(valid) == 120 and len(valid) > 0
     assert not set(groups[train]) & set(groups[valid])
 
 
 def test_validation_split_is_stratified_where_it_can_be():
     y, rng = np.repeat([0, 1], [90, 10]), np.random.RandomState(0)
-    train, valid = OMIBClassifier(validation_fraction=0.2)._validation_split(100, y, None, rng)
+    train, valid = validation_split(100, y, None, rng, fraction=0.2)
     assert y[valid].sum() == 2 and len(valid) == 20 and len(train) == 80
     rare = np.r_[np.zeros(50, int), 1]  # one sample of a class: no error, a plain split
-    assert len(OMIBClassifier()._validation_split(51, rare, None, rng)[1]) == 8
-    assert OMIBClassifier()._validation_split(9, y[:9], None, rng)[1] is None
+    assert len(validation_split(51, rare, None, rng)[1]) == 8
+    assert validation_split(9, y[:9], None, rng)[1] is None
 
 
 @pytest.mark.parametrize("n, held_out", [(100, 15), (3000, 450), (8000, 500), (200_000, 2000)])
 def test_by_itself_a_smaller_share_of_many_rows_is_held_out(n, held_out):
     y, rng = np.arange(n) % 2, np.random.RandomState(0)
     for labels in (y, None):
-        train, valid = OMIBClassifier()._validation_split(n, labels, None, rng)
+        train, valid = validation_split(n, labels, None, rng)
         assert len(valid) in (held_out, held_out + 1) and len(train) + len(valid) == n
     groups = np.arange(n) // (n // 20)  # 20 of them: three say more than one
     for labels in (y, None):
-        valid = OMIBClassifier()._validation_split(n, labels, groups, rng)[1]
+        valid = validation_split(n, labels, groups, rng)[1]
         assert len(valid) == pytest.approx(0.15 * n, rel=0.1)
 
 
@@ -139,12 +156,33 @@ def test_warm_start_goes_on_and_a_plain_fit_begins_anew(tables):
     assert later.iloc[-1] < later.iloc[2]
     before = clf.beta_
     clf.set_params(beta_scale=0.1, learning_rate=1e-9, batch_size=7).fit(X, y)
-    assert clf.beta_ == pytest.approx(0.1 * before) == clf.net_.criterion_.beta
+    assert clf.beta_ == pytest.approx(0.1 * before) == clf.net_.criterion_.beta[0].item()
     last = clf.history_[clf.history_.phase == "main"].iloc[-1]
     kl = sum(last[f"weight_{m}"] * last[f"train_kl_{m}"] for m in X)
     branches = sum(last[f"train_branch_loss_{m}"] for m in X)
     assert last.train_loss == pytest.approx(last.train_task_loss + clf.beta_ * kl + branches)
-    assert clf.net_.optimizer_.param_groups[0]["lr"] == 1e-9 and clf.net_.batch_size == 7
+    weights = [p.detach().clone() for p in clf.net_.module_.parameters()]
+    for before, after in zip(weights, clf.fit(X, y).net_.module_.parameters(), strict=True):
+        torch.testing.assert_close(before, after, atol=1e-6, rtol=0)  # the rate is 1e-9
+
+
+def test_members_go_on_too(tables):
+    X, y, _ = tables
+    options = {"max_epochs": 2, "warmup_epochs": 1, "random_state": 0, "warm_start": True}
+    clf = OMIBClassifier(**options).fit(X, y)
+    assert clf.n_members_ == 5
+    assert clf.fit(X, y).n_members_ == 5 and len(clf.history_) == 5
+    five = clf.net_.module_.head[0].weight
+    assert len({tuple(own.flatten().tolist()) for own in five}) == 5
+    with pytest.raises(ValueError, match=r"goes on with the fitted network, but \['n_members'\]"):
+        clf.set_params(n_members=2).fit(X, y)
+
+
+def test_a_smaller_number_of_members_of_many_rows_without_a_cliff():
+    counts = np.array([count_members("auto", n) for n in range(1, 60_000)])
+    assert counts[0] == counts[11_000] == 5 and counts[-1] == 1
+    assert set(np.diff(counts)) == {0, -1}  # a network fewer at a time
+    assert count_members(7, 200_000) == 7
 
 
 def test_partial_fit_learns_over_chunks(tables):
@@ -169,7 +207,7 @@ def test_verbose_shows_progress(tables, capsys):
     assert "warm-up" in shown and "main" in shown and "train_loss" in shown
     OMIBClassifier(n_members=2, max_epochs=2, warmup_epochs=1, verbose=1).fit(X, y)
     shown = capsys.readouterr().err
-    assert "networks" in shown and "main, epoch 2 of at most 2" in shown and "2/2" in shown
+    assert "networks=2" in shown and "2/2" in shown
     OMIBClassifier(max_epochs=2, warmup_epochs=1).fit(X, y)
     assert capsys.readouterr().err == ""
 

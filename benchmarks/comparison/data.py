@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from anomaly import normal_scores
-from defaults import BENT, halves
+from evidence.framework import BENT, halves
 from sklearn.datasets import load_diabetes, load_wine, make_friedman1
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 

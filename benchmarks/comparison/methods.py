@@ -28,6 +28,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 
+import sklearn_omib
 from sklearn_omib.preprocessing import ModalityConcatenator
 
 OMIB, PAPER, SKLEARN = FAMILIES = ("OMIB", "the paper's methods", "scikit-learn")
@@ -41,8 +42,8 @@ TRAINING = {
     "weight_decay": loguniform(0.03, 3),
     "dropout": uniform(0, 0.6),
 }
+OMIB_SPACE = TRAINING | {"beta_scale": loguniform(0.03, 3)}
 PENALTIES = {
-    "OMIB": {"beta_scale": loguniform(0.03, 3)},
     **{name: {} for name in ("Concat", "BiGated")},
     **{name: {"beta": loguniform(1e-5, 1e-1)} for name in ("DeepIB", "EMIB", "LMIB", "CMIB")},
     "MMIBCui": {"beta": loguniform(1e-5, 1e-1), "alignment": loguniform(0.01, 1)},
@@ -73,30 +74,26 @@ class Method(NamedTuple):
 
 
 # -- neural ---------------------------------------------------------------------------------------
-def _named(module, name, seed, X, **parameters):
+def _omib(name, seed, X, **parameters):
+    return getattr(sklearn_omib, name)(random_state=seed, **parameters)
+
+
+def omib(tasks=tuple(SUFFIX), ending="", **parameters):
+    return {task: partial(_omib, f"OMIB{SUFFIX[task]}{ending}", **parameters) for task in tasks}
+
+
+def _baseline(task, name, seed, X):
     # imported when it is made: the paper's methods may not be there
-    return getattr(import_module(module), name)(random_state=seed, **parameters)
+    baselines = import_module("sklearn_omib.baselines")
+    method = getattr(baselines, name)()
+    model = getattr(baselines, f"Baseline{SUFFIX[task]}")(method=method, random_state=seed)
+    return model.set_params(n_members=1) if task in SUPERVISED else model
 
 
-def makers(module, name, tasks=tuple(SUFFIX), ending="", **parameters):
-    return {
-        task: partial(_named, module, name + SUFFIX[task] + ending, **parameters) for task in tasks
-    }
-
-
-def neural(family, module, name):
-    space = TRAINING | PENALTIES[name]
-    return Method(family, makers(module, name), dict.fromkeys(SUPERVISED, space))
-
-
-def one_network():
-    """What of OMIB is left without averaging."""
-    return Method(OMIB, makers("sklearn_omib", "OMIB", SUPERVISED, n_members=1), {})
-
-
-def search_over_beta():
-    make = makers("sklearn_omib", "OMIB", SUPERVISED, "CV")
-    return Method(OMIB, make, {}, searches=True)
+def of_paper(name):
+    space = TRAINING | {f"method__{key}": values for key, values in PENALTIES[name].items()}
+    make = {task: partial(_baseline, task, name) for task in SUFFIX}
+    return Method(PAPER, make, dict.fromkeys(SUPERVISED, space))
 
 
 # -- scikit-learn, on all columns side by side ----------------------------------------------------
@@ -202,12 +199,10 @@ def on_components(detector):
 
 # -- all of them ----------------------------------------------------------------------------------
 METHODS = {
-    "OMIB": neural(OMIB, "sklearn_omib", "OMIB"),
-    ONE_NETWORK: one_network(),
-    SEARCHING: search_over_beta(),
-    **{
-        name: neural(PAPER, "sklearn_omib.baselines", name) for name in PENALTIES if name != "OMIB"
-    },
+    "OMIB": Method(OMIB, omib(), dict.fromkeys(SUPERVISED, OMIB_SPACE)),
+    ONE_NETWORK: Method(OMIB, omib(SUPERVISED, n_members=1), {}),  # left without averaging
+    SEARCHING: Method(OMIB, omib(SUPERVISED, "CV"), {}, searches=True),
+    **{name: of_paper(name) for name in PENALTIES},
     "linear model": of_table(
         seeded(LogisticRegression, max_iter=1000), seeded(Ridge),
         {"C": loguniform(1e-4, 1e2)}, {"alpha": loguniform(1e-2, 1e4)},

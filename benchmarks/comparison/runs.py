@@ -10,7 +10,7 @@ import numpy as np
 from comparison.cost import measured
 from comparison.data import ANOMALY, CLASSIFICATION, DATA, REGRESSION
 from comparison.methods import METHODS
-from defaults import gaussian_loss
+from evidence.framework import gaussian_loss
 from sklearn.base import clone
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import (

@@ -1,21 +1,15 @@
-"""What the four reproductions share: runs that resume, statistics, and the page of the docs.
+"""What the four reproductions share: the page of the docs, and statistics.
 
-The comparison (``benchmarks/comparison``) shares all of it but the page.
+The comparison (``benchmarks/comparison``) shares the statistics.
 """
 
-import argparse
-import os
-import time
-import warnings
+import sys
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).parents[1]))  # a script here finds its own folder alone
 
 import numpy as np
-import pandas as pd
-import torch
-from joblib import Parallel, delayed
-from sklearn.exceptions import ConvergenceWarning
+from resumable import Rows
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import r2_score
 from sklearn.model_selection import cross_val_predict
@@ -24,11 +18,13 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_omib.inspection._ablation import corrected_half_width
 
-ROOT = Path(__file__).parents[2]
 CASES = ("I", "II", "III")
 N_SAMPLES, TEST_SHARE = 10_000, 0.1  # of the paper's SIM data
 STUDIES = ("figure3", "table2", "figure4", "table6")  # in the order of the page
-DEVICE = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+SIM_OPTIONS = (
+    ("--cases", {"nargs": "+", "choices": CASES, "default": CASES}),
+    ("--samples", {"type": int, "default": N_SAMPLES}),
+)
 PAGE = """\
 The paper's experiments
 =======================
@@ -54,57 +50,6 @@ ONE_NETWORK = {
     "n_members": 1, "modality_dropout": 0, "encoders": "mlp", "validation_fraction": 0.15,
 }  # fmt: skip
 OF_SIM = {**ONE_NETWORK, "encoders": "linear_mlp"}
-
-
-class Rows:
-    """The rows of an experiment, in a file to which an interrupted run adds.
-
-    Parameters
-    ----------
-    name : str
-        The file is ``<name>.csv``.
-    out : path-like or None
-        Folder for all that is written; None is benchmarks/results and docs.
-    """
-
-    def __init__(self, name, out=None):
-        self.name = name
-        self.results = Path(out) if out else ROOT / "benchmarks" / "results"
-        self.docs = Path(out) if out else ROOT / "docs"
-        self.results.mkdir(parents=True, exist_ok=True)
-        self.path = self.results / f"{name}.csv"
-
-    def rows(self):
-        return pd.read_csv(self.path)
-
-    def missing(self, jobs):
-        """Those of some jobs, dicts of the same keys, that have no row yet."""
-        if not self.path.exists():
-            return list(jobs)
-        rows = pd.read_csv(self.path, dtype=str)  # as written: a float may not survive parsing
-        done = set(zip(*(rows[name] for name in jobs[0]), strict=True)) if jobs else set()
-        return [job for job in jobs if tuple(map(str, job.values())) not in done]
-
-    def run(self, evaluate, tasks, n_jobs=1):
-        """Append the rows of ``evaluate(**task)``, if any, to the file, task by task."""
-        machine = {"device": DEVICE, "n_cores": os.cpu_count(), "torch": torch.__version__}
-        runs = Parallel(n_jobs, return_as="generator_unordered")(
-            delayed(_timed)(evaluate, task) for task in tasks
-        )
-        for i, (task, rows, seconds) in enumerate(runs, start=1):
-            print(f"{self.name} {i}/{len(tasks)} {task} {seconds:.0f} s", flush=True)
-            if rows:
-                self._append(pd.DataFrame(rows).assign(**machine))
-
-    def _append(self, rows):
-        known = list(pd.read_csv(self.path, nrows=0)) if self.path.exists() else list(rows)
-        if set(known) != set(rows):
-            lacks, has = sorted(set(rows) - set(known)), sorted(set(known) - set(rows))
-            raise ValueError(
-                f"{self.path} is of another version: it lacks columns {lacks} and has {has} "
-                "besides. Move it away."
-            )
-        rows[known].to_csv(self.path, mode="a", header=not self.path.exists(), index=False)
 
 
 class Study(Rows):
@@ -133,31 +78,6 @@ class Study(Rows):
         files = [self.results / f"paper_{name}.rst" for name in STUDIES]
         parts = [PAGE] + [file.read_text() for file in files if file.exists()]
         (self.docs / "paper.rst").write_text("\n".join(parts))
-
-
-def _timed(evaluate, task):
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore", ConvergenceWarning)
-    warnings.filterwarnings("ignore", "beta=.* is above")  # figure 3 goes there on purpose
-    start = time.perf_counter()
-    return task, evaluate(**task), time.perf_counter() - start
-
-
-def arguments(doc, seeds, *, jobs=True, cases=False, more=()):
-    """Options that all commands share; ``more`` are (flags, options) of argparse."""
-    parser = argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", type=int, default=seeds, help="number of seeds")
-    parser.add_argument("--out", help="folder for all files, to try something out")
-    if jobs:
-        parser.add_argument("--jobs", type=int, default=1, help="processes side by side")
-    if cases:
-        parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES)
-        parser.add_argument("--samples", type=int, default=N_SAMPLES)
-    for flag, options in more:
-        parser.add_argument(flag, **options)
-    return parser.parse_args()
 
 
 def pyplot():

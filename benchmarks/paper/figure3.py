@@ -10,8 +10,8 @@ stack on 90 % of the rows (of which 15 % stop the training) and scored on the re
 import numpy as np
 from common import (
     OF_SIM,
+    SIM_OPTIONS,
     Study,
-    arguments,
     difference,
     probe_r2,
     pyplot,
@@ -19,6 +19,7 @@ from common import (
     spread,
     table,
 )
+from resumable import arguments
 
 from sklearn_omib import OMIBClassifierCV
 from sklearn_omib.datasets import make_sim
@@ -168,8 +169,8 @@ def picture(study, rows, cases, bounds):
 
 if __name__ == "__main__":
     chosen = arguments(
-        __doc__, seeds=5, cases=True,
-        more=[("--betas", {"type": float, "nargs": "+", "default": BETAS})],
+        __doc__, seeds=5,
+        more=[*SIM_OPTIONS, ("--betas", {"type": float, "nargs": "+", "default": BETAS})],
     )  # fmt: skip
     figure3 = Study("figure3", chosen.out)
     run(figure3, chosen.cases, chosen.seeds, chosen.betas, chosen.samples, chosen.jobs)

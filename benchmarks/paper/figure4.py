@@ -10,7 +10,8 @@ rows. Run it alone on the machine. Peak memory is in benchmarks/engine.py.
 from functools import lru_cache
 
 import numpy as np
-from common import DEVICE, ONE_NETWORK, Study, arguments, pyplot, table
+from common import ONE_NETWORK, Study, pyplot, table
+from resumable import DEVICE, arguments
 from scipy.stats import linregress
 
 from sklearn_omib import ModalityDict, OMIBClassifier

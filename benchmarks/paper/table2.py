@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from common import (
     OF_SIM,
+    SIM_OPTIONS,
     TEST_SHARE,
     Study,
-    arguments,
     difference,
     direction,
     listed,
@@ -23,6 +23,7 @@ from common import (
     spread,
     table,
 )
+from resumable import arguments
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
@@ -181,7 +182,7 @@ def picture(study, rows):
 
 
 if __name__ == "__main__":
-    chosen = arguments(__doc__, seeds=5, cases=True)
+    chosen = arguments(__doc__, seeds=5, more=SIM_OPTIONS)
     table2 = Study("table2", chosen.out)
     run(table2, chosen.cases, chosen.seeds, chosen.samples, chosen.jobs)
     report(table2)

@@ -13,7 +13,6 @@ import numpy as np
 from common import (
     ONE_NETWORK,
     Study,
-    arguments,
     difference,
     direction,
     half_width,
@@ -22,6 +21,7 @@ from common import (
     spread,
     table,
 )
+from resumable import arguments, present
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import GroupKFold, StratifiedShuffleSplit
 
@@ -77,17 +77,6 @@ def digits(seed):
 
 
 DATA = {"mosi": mosi, "her2st": her2st, "digits": digits}
-
-
-def available(names):
-    """Those of some data sets that are there."""
-    for name in names:
-        try:
-            DATA[name](0)
-        except FileNotFoundError as error:
-            print(f"Left out: {error}")
-        else:
-            yield name
 
 
 def configured(configuration, n_modalities, seed):
@@ -216,5 +205,6 @@ if __name__ == "__main__":
         more=[("--data", {"nargs": "+", "choices": tuple(DATA), "default": tuple(DATA)})],
     )  # fmt: skip
     table6 = Study("table6", chosen.out)
-    run(table6, list(available(chosen.data)), chosen.seeds, chosen.jobs)
+    there = list(present(chosen.data, lambda name: DATA[name](0)))
+    run(table6, there, chosen.seeds, chosen.jobs)
     report(table6)

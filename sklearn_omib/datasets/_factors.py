@@ -6,12 +6,19 @@ So each modality shows a factor it carries once, with noise of variance s_m^2 an
 others, and g_m changes nothing that the modality tells: information is closed-form.
 """
 
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from numbers import Integral
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+
+from .._typing import Array
+
+Key: TypeAlias = str | tuple[str, ...]  # of one modality, or of several
 
 DEFAULT_IMPORTANCE = {"shared": 1.0, "pairwise": 1.0, "specific": 1.0, "synergy": 0.0}
 BEND = 2.0  # of the nonlinear map: a linear probe finds factors with R2 .61 instead of .80
@@ -21,7 +28,7 @@ MAX_SUBSETS_OF = 6  # modalities up to which every subset is described
 class Part(NamedTuple):
     """Some factors carried by the same modalities."""
 
-    members: tuple
+    members: tuple[int, ...]
     width: int
     share: float  # of the variance of the score; 0 where only a product counts, and in nuisance
     relevant: bool
@@ -31,11 +38,11 @@ class Part(NamedTuple):
 class FactorModel:
     """Parts by name, noise of each modality, share of the score's variance that is synergy."""
 
-    parts: dict
-    noise: np.ndarray
+    parts: dict[str, Part]
+    noise: Array
     synergy: float
 
-    def known(self, seen, noise):
+    def known(self, seen: Collection[int], noise: Array) -> dict[str, float]:
         """Share of the variance of each part's factors that the modalities seen explain."""
         with np.errstate(divide="ignore"):
             precision = noise**-2.0
@@ -44,7 +51,7 @@ class FactorModel:
                 for name, part in self.parts.items()
             }
 
-    def total_correlation(self, seen=None):
+    def total_correlation(self, seen: Collection[int] | None = None) -> float:
         """sum_m h(v_m) - h(v_1, ..) of the modalities seen, in nats: for two, I(v_i; v_j)."""
         total = 0.0
         for part in self.parts.values():
@@ -55,7 +62,7 @@ class FactorModel:
         return float(total)
 
     @property
-    def subsets(self):
+    def subsets(self) -> dict[Key, tuple[int, ...]]:
         """Members by key: the position of one, a tuple of several, "all"."""
         n = len(self.noise)
         sizes = range(1, n) if n <= MAX_SUBSETS_OF else [1]
@@ -63,17 +70,17 @@ class FactorModel:
         return {**{modality_key(seen): seen for seen in chosen or [(0,)]}, "all": tuple(range(n))}
 
 
-def modality_name(m):
+def modality_name(m: int) -> str:
     """As the container names the blocks of a list."""
     return f"modality_{m}"
 
 
-def modality_key(seen):
+def modality_key(seen: Sequence[int]) -> Key:
     """The name of one modality, or a tuple of names."""
     return modality_name(seen[0]) if len(seen) == 1 else tuple(map(modality_name, seen))
 
 
-def per_modality(name, value, n_modalities):
+def per_modality(name: str, value: Any, n_modalities: int) -> list[Any]:
     """One value per modality, from one for all or a list."""
     values = [value] * n_modalities if np.isscalar(value) else list(value)
     if len(values) != n_modalities:
@@ -84,7 +91,12 @@ def per_modality(name, value, n_modalities):
     return values
 
 
-def factor_model(n_modalities, widths, importance, noise):
+def factor_model(
+    n_modalities: int,
+    widths: Mapping[str, int],
+    importance: Mapping[str, float] | None,
+    noise: float | Sequence[float],
+) -> FactorModel:
     """Lay out the parts of the given widths by kind, and share the variance of the score out."""
     layout = [part for part in _layout(n_modalities) if widths[part[1]]]
     relevant = {name: kind for name, kind, _ in layout if kind in DEFAULT_IMPORTANCE}
@@ -97,13 +109,13 @@ def factor_model(n_modalities, widths, importance, noise):
         if n_modalities < 2:
             raise ValueError("importance of 'synergy' needs n_modalities of at least 2, got 1.")
         parts.update({f"synergy_{m}": Part((m,), 1, 0.0, True) for m in (0, 1)})
-    noise = np.array(per_modality("modality_noise", noise, n_modalities), dtype=float)
-    if not (noise >= 0).all():
-        raise ValueError(f"modality_noise must not be negative, got {noise.tolist()}.")
-    return FactorModel(parts, noise, shares["synergy"])
+    deviations = np.array(per_modality("modality_noise", noise, n_modalities), dtype=float)
+    if not (deviations >= 0).all():
+        raise ValueError(f"modality_noise must not be negative, got {deviations.tolist()}.")
+    return FactorModel(parts, deviations, shares["synergy"])
 
 
-def _layout(n_modalities):
+def _layout(n_modalities: int) -> Iterator[tuple[str, str, tuple[int, ...]]]:
     """Yield name, kind and members of every part there may be."""
     everyone = tuple(range(n_modalities))
     for kind in ("shared", "shared_nuisance"):
@@ -115,7 +127,7 @@ def _layout(n_modalities):
             yield f"{kind}_{m}", kind, (m,)
 
 
-def _shares(kinds, importance):
+def _shares(kinds: Mapping[str, str], importance: Mapping[str, float] | None) -> dict[str, float]:
     """Share of the score's variance, of each part of the kinds given and of the synergy."""
     importance = {} if importance is None else importance
     kinds = {**kinds, "synergy": "synergy"}
@@ -133,12 +145,16 @@ def _shares(kinds, importance):
     return {name: float(value / total) for name, value in raw.items()}
 
 
-def draw_factors(model, n_samples, rng):
+def draw_factors(
+    model: FactorModel, n_samples: int, rng: np.random.RandomState
+) -> dict[str, Array]:
     """Values of the factors of each part: arrays of shape (n_samples, width)."""
     return {name: rng.normal(size=(n_samples, part.width)) for name, part in model.parts.items()}
 
 
-def draw_coefficients(model, n_targets, rng):
+def draw_coefficients(
+    model: FactorModel, n_targets: int, rng: np.random.RandomState
+) -> dict[str, Array]:
     """Directions of each part in the score, (width, n_targets), of squared length its share."""
     coef = {}
     for name, part in model.parts.items():
@@ -148,12 +164,18 @@ def draw_coefficients(model, n_targets, rng):
     return coef
 
 
-def synergy_sign(factors):
+def synergy_sign(factors: Mapping[str, Array]) -> Array:
     """Product of the signs of the two factors of the synergy: shape (n_samples, 1)."""
     return np.sign(factors["synergy_0"]) * np.sign(factors["synergy_1"])
 
 
-def draw_features(model, factors, n_features, mixing, rng):
+def draw_features(
+    model: FactorModel,
+    factors: Mapping[str, Array],
+    n_features: int | Sequence[int],
+    mixing: str,
+    rng: np.random.RandomState,
+) -> tuple[dict[str, Array], dict[str, dict[str, Array]]]:
     """Features of each modality, and its loadings: matrices (n_features, width) by part."""
     n_samples = len(next(iter(factors.values())))
     widths = per_modality("n_features", n_features, len(model.noise))
@@ -177,7 +199,7 @@ def draw_features(model, factors, n_features, mixing, rng):
     return blocks, loadings
 
 
-def _couple(v, rng):
+def _couple(v: Array, rng: np.random.RandomState) -> Array:
     """Shift each half of the features by a random function of the other.
 
     Additive coupling layers (Dinh, Krueger, Bengio, "NICE", ICLR 2015 workshop): invertible, since
@@ -192,7 +214,9 @@ def _couple(v, rng):
     return v
 
 
-def lose_modalities(blocks, missing, rng):
+def lose_modalities(
+    blocks: Mapping[str, Array], missing: float | Sequence[float], rng: np.random.RandomState
+) -> Array:
     """Put NaN where a sample lacks a modality; every sample keeps one. Returns what is there."""
     shares = np.array(per_modality("missing", missing, len(blocks)), dtype=float)
     if not ((shares >= 0) & (shares < 1)).all():

@@ -1,5 +1,7 @@
 """Real data: what scikit-learn ships, cut into modalities, and files the user keeps."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
 
@@ -8,13 +10,13 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Bunch
 
-from .._modalities import ModalityDict
+from ..data.container import ModalityDict
 
 ENVIRONMENT_VARIABLE = "SKLEARN_OMIB_DATA"
 CANCER = ("invasive cancer", "cancer in situ")  # labels of her2st that are anomalous
 
 
-def data_folder(folder=None):
+def data_folder(folder: str | os.PathLike[str] | None = None) -> Path:
     """Where data files that do not come with the package lie.
 
     Parameters
@@ -34,7 +36,7 @@ def data_folder(folder=None):
     return Path(folder)
 
 
-def _path(folder, file, name):
+def _path(folder: str | os.PathLike[str] | None, file: str, name: str) -> Path:
     """Path of a file the user keeps; an error that says where it was looked for."""
     path = data_folder(folder) / file
     if not path.exists():
@@ -45,7 +47,7 @@ def _path(folder, file, name):
     return path
 
 
-def load_digits_views():
+def load_digits_views() -> Bunch:
     """Handwritten digits as two views of each image (classification, 10 classes).
 
     Returns
@@ -67,7 +69,7 @@ def load_digits_views():
     return Bunch(X=ModalityDict({"pixels": digits.data, "profile": profile}), y=digits.target)
 
 
-def load_breast_cancer_blocks():
+def load_breast_cancer_blocks() -> Bunch:
     """Breast cancer cells, each measure as mean, standard error and worst value (2 classes).
 
     Returns
@@ -87,7 +89,7 @@ def load_breast_cancer_blocks():
     return Bunch(X=ModalityDict(blocks), y=data.target_names[data.target])
 
 
-def load_mosi(folder=None):
+def load_mosi(folder: str | os.PathLike[str] | None = None) -> Bunch:
     """CMU-MOSI sentiment of video utterances from text, audio and video features (2 classes).
 
     Utterance-level features published with bc-LSTM (Poria et al., ACL 2017) of the corpus by
@@ -122,7 +124,9 @@ def load_mosi(folder=None):
     return mosi
 
 
-def load_her2st(folder=None, *, standardize=False):
+def load_her2st(
+    folder: str | os.PathLike[str] | None = None, *, standardize: bool = False
+) -> Bunch:
     """Breast tumours by spatial transcriptomics: each spot and its neighbourhood (6 tissues).
 
     Eight sections of HER2-positive tumours, one per patient, labelled by a pathologist (Andersson

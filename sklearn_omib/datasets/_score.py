@@ -6,16 +6,25 @@ independent standard normal factors, w = ``jump``. Evidence tells g up to a Gaus
 averages over what evidence may say, one-dimensional without q.
 """
 
+from __future__ import annotations
+
+from typing import TypeAlias
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import entr, ndtr, ndtri
 
+from .._typing import Array
+
+Rule: TypeAlias = tuple[Array, Array]  # nodes and weights
+
 TINY = 1e-300  # a spread of nothing, so that what is known for certain needs no formula of its own
 SINGULAR = 1e-12  # variance below which targets tell each other
-KNOWS_NOTHING = np.zeros(1), np.ones(1)  # rule of eta where q is unknown
+KNOWS_NOTHING: Rule = np.zeros(1), np.ones(1)  # rule of eta where q is unknown
 
 
-def normal_rule(centres=(), width=1.0, *, coarse=False):
+def normal_rule(centres: ArrayLike = (), width: float = 1.0, *, coarse: bool = False) -> Rule:
     """Nodes and weights of E f(t) for t standard normal, where f bends within width of centres.
 
     The coarse rule is for products of rules, in which the kinks of f average out.
@@ -30,7 +39,7 @@ def normal_rule(centres=(), width=1.0, *, coarse=False):
     return t, weight / weight.sum()
 
 
-def sign_rule(*known, n_bins=400):
+def sign_rule(*known: float, n_bins: int = 400) -> Rule:
     """Nodes and weights of eta = E[q | evidence], from the shares known of the two factors.
 
     Evidence on a factor of variance 1 that explains r of it leaves E[sign] = 2 Phi(t) - 1 with t
@@ -51,7 +60,7 @@ def sign_rule(*known, n_bins=400):
     return np.clip(mean, -1, 1), total[filled]
 
 
-def score_cuts(priors, variance=1.0, jump=0.0):
+def score_cuts(priors: ArrayLike, variance: float = 1.0, jump: float = 0.0) -> Array:
     """Cut points between which the score falls with the given probabilities.
 
     Where the score is q alone, it is cut at zero, whatever the priors.
@@ -62,13 +71,20 @@ def score_cuts(priors, variance=1.0, jump=0.0):
     if spread == 0:
         return np.zeros(1)
 
-    def excess(x, level):
+    def excess(x: float, level: float) -> float:
         return (ndtr((x - jump) / spread) + ndtr((x + jump) / spread)) / 2 - level
 
     return np.array([brentq(excess, -50, 50, args=(level,), xtol=1e-14) for level in levels])
 
 
-def best_classification(explained, unexplained, cuts, flip_y=0.0, jump=0.0, signs=KNOWS_NOTHING):
+def best_classification(
+    explained: float,
+    unexplained: float,
+    cuts: Array,
+    flip_y: float = 0.0,
+    jump: float = 0.0,
+    signs: Rule = KNOWS_NOTHING,
+) -> tuple[float, float]:
     """Best accuracy, and H(y | evidence), where y is the interval of the score.
 
     Parameters
@@ -97,7 +113,7 @@ def best_classification(explained, unexplained, cuts, flip_y=0.0, jump=0.0, sign
     return float(np.sum(weight * p.max(-1))), float(np.sum(weight * entr(p).sum(-1)))
 
 
-def regression_entropy(covariance, jump=0.0, signs=KNOWS_NOTHING):
+def regression_entropy(covariance: Array, jump: float = 0.0, signs: Rule = KNOWS_NOTHING) -> float:
     """h(y | evidence), where y is jump q in every target plus a Gaussian of this covariance."""
     if np.linalg.eigvalsh(covariance)[0] < SINGULAR:
         return -np.inf  # y is known for certain, or has targets that tell each other
@@ -106,7 +122,7 @@ def regression_entropy(covariance, jump=0.0, signs=KNOWS_NOTHING):
     return float(entropy + np.sum(signs[1] * _mixing_entropy(signs[0], distance)))
 
 
-def _mixing_entropy(eta, distance):
+def _mixing_entropy(eta: Array, distance: float) -> Array:
     """What q adds to the entropy: of a mixture of N(d, 1) and N(-d, 1), less that of N(0, 1).
 
     At distance t from the mean of its own part, of probability p, the density is

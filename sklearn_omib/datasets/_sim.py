@@ -1,15 +1,25 @@
 """The paper's synthetic data, with their truth."""
 
+from __future__ import annotations
+
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
-from .._modalities import ModalityDict
+from .._typing import Array, RandomState
+from ..data.container import ModalityDict
 from ._score import best_classification
 
 SIM_SPECIFIC = {"I": (500, 100), "II": (100, 500), "III": (300, 300)}  # (d11, d21) of App. F
 
 
-def make_sim(case="I", n_samples=10_000, *, nuisance=100, shared=(200, 200), random_state=None):
+def make_sim(
+    case: str = "I",
+    n_samples: int = 10_000,
+    *,
+    nuisance: int | tuple[int, int] = 100,
+    shared: tuple[int, int] = (200, 200),
+    random_state: RandomState = None,
+) -> Bunch:
     """Generate SIM-I, II or III of the paper (App. F).
 
     Two modalities of standard normal columns, x1 = [b0, b1, a0, a1] and x2 = [b0, b2, a0, a2].
@@ -64,7 +74,7 @@ def make_sim(case="I", n_samples=10_000, *, nuisance=100, shared=(200, 200), ran
     if case not in SIM_SPECIFIC:
         raise ValueError(f"case must be one of {tuple(SIM_SPECIFIC)}, got {case!r}.")
     rng = check_random_state(random_state)
-    b1, b2 = (nuisance, nuisance) if np.isscalar(nuisance) else nuisance
+    b1, b2 = (nuisance, nuisance) if isinstance(nuisance, int | np.integer) else nuisance
     a1, a2 = SIM_SPECIFIC[case]
     widths = {"a0": shared[0], "a1": a1, "a2": a2, "b0": shared[1], "b1": b1, "b2": b2}
     coef = rng.normal(size=shared[0] + a1 + a2)
@@ -95,7 +105,7 @@ def make_sim(case="I", n_samples=10_000, *, nuisance=100, shared=(200, 200), ran
     return Bunch(X=ModalityDict(blocks), y=(decision > 0).astype(int), truth=truth)
 
 
-def _best_known(_, energy_1, energy_2):
+def _best_known(_: Array, energy_1: Array, energy_2: Array) -> Bunch:
     """What the modalities tell about y at best, from the parts of delta squared."""
     truth = Bunch(bayes_accuracy={}, entropy=np.log(2), information={})
     for name, unseen in {"x1": energy_2.sum(), "x2": energy_1.sum(), "all": 0.0}.items():

@@ -1,15 +1,22 @@
 """Classification and regression on synthetic modalities, with all that can be known of them."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from numbers import Integral, Real
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import entr
 from sklearn.utils import Bunch, check_random_state
 
 from .._compat import Interval, StrOptions, validate_params
-from .._modalities import ModalityDict
+from .._typing import Array, RandomState, SameSignature
+from ..data.container import ModalityDict
 from ._factors import (
+    FactorModel,
+    Key,
     draw_coefficients,
     draw_factors,
     draw_features,
@@ -19,7 +26,14 @@ from ._factors import (
     modality_name,
     synergy_sign,
 )
-from ._score import KNOWS_NOTHING, best_classification, regression_entropy, score_cuts, sign_rule
+from ._score import (
+    KNOWS_NOTHING,
+    Rule,
+    best_classification,
+    regression_entropy,
+    score_cuts,
+    sign_rule,
+)
 
 KINDS = ("shared", "pairwise", "specific", "shared_nuisance", "specific_nuisance")
 _COMMON = {
@@ -33,9 +47,7 @@ _COMMON = {
     "missing": [Interval(Real, 0, 1, closed="left"), "array-like"],
     "random_state": ["random_state"],
 }
-
-
-@validate_params(
+_validate_classification: SameSignature = validate_params(
     {
         **_COMMON,
         "n_classes": [Interval(Integral, 2, None, closed="left")],
@@ -44,25 +56,36 @@ _COMMON = {
     },
     prefer_skip_nested_validation=True,
 )
+_validate_regression: SameSignature = validate_params(
+    {
+        **_COMMON,
+        "n_targets": [Interval(Integral, 1, None, closed="left")],
+        "noise": [Interval(Real, 0, None, closed="left")],
+    },
+    prefer_skip_nested_validation=True,
+)
+
+
+@_validate_classification
 def make_multimodal_classification(
-    n_samples=1000,
+    n_samples: int = 1000,
     *,
-    n_modalities=2,
-    n_features=20,
-    n_classes=2,
-    weights=None,
-    n_shared=2,
-    n_pairwise=0,
-    n_specific=2,
-    n_shared_nuisance=2,
-    n_specific_nuisance=2,
-    importance=None,
-    mixing="linear",
-    modality_noise=0.5,
-    flip_y=0.01,
-    missing=0.0,
-    random_state=None,
-):
+    n_modalities: int = 2,
+    n_features: int | Sequence[int] = 20,
+    n_classes: int = 2,
+    weights: ArrayLike | None = None,
+    n_shared: int = 2,
+    n_pairwise: int = 0,
+    n_specific: int = 2,
+    n_shared_nuisance: int = 2,
+    n_specific_nuisance: int = 2,
+    importance: Mapping[str, float] | None = None,
+    mixing: str = "linear",
+    modality_noise: float | Sequence[float] = 0.5,
+    flip_y: float = 0.01,
+    missing: float | Sequence[float] = 0.0,
+    random_state: RandomState = None,
+) -> Bunch:
     r"""Generate several modalities and classes of which the best accuracy is known.
 
     Independent standard normal factors u are carried by all modalities, by pairs or by single
@@ -170,7 +193,7 @@ def make_multimodal_classification(
     flipped = np.flatnonzero(rng.uniform(size=n_samples) < flip_y)
     data.y[flipped] = rng.randint(n_classes, size=len(flipped))
 
-    def best(known):
+    def best(known: dict[str, float]) -> tuple[float, float]:
         share = {name: part.share for name, part in model.parts.items()}
         explained = sum(share[name] * r for name, r in known.items())
         unexplained = sum(share[name] * (1 - r) for name, r in known.items())
@@ -186,32 +209,25 @@ def make_multimodal_classification(
     return data
 
 
-@validate_params(
-    {
-        **_COMMON,
-        "n_targets": [Interval(Integral, 1, None, closed="left")],
-        "noise": [Interval(Real, 0, None, closed="left")],
-    },
-    prefer_skip_nested_validation=True,
-)
+@_validate_regression
 def make_multimodal_regression(
-    n_samples=1000,
+    n_samples: int = 1000,
     *,
-    n_modalities=2,
-    n_features=20,
-    n_targets=1,
-    n_shared=2,
-    n_pairwise=0,
-    n_specific=2,
-    n_shared_nuisance=2,
-    n_specific_nuisance=2,
-    importance=None,
-    mixing="linear",
-    modality_noise=0.5,
-    noise=0.3,
-    missing=0.0,
-    random_state=None,
-):
+    n_modalities: int = 2,
+    n_features: int | Sequence[int] = 20,
+    n_targets: int = 1,
+    n_shared: int = 2,
+    n_pairwise: int = 0,
+    n_specific: int = 2,
+    n_shared_nuisance: int = 2,
+    n_specific_nuisance: int = 2,
+    importance: Mapping[str, float] | None = None,
+    mixing: str = "linear",
+    modality_noise: float | Sequence[float] = 0.5,
+    noise: float = 0.3,
+    missing: float | Sequence[float] = 0.0,
+    random_state: RandomState = None,
+) -> Bunch:
     """Generate several modalities and targets of which the best R2 is known.
 
     Modalities and scores are those of :func:`make_multimodal_classification`. Each target is a
@@ -269,7 +285,7 @@ def make_multimodal_regression(
     if n_targets == 1:
         data.y, truth.decision = data.y[:, 0], truth.decision[:, 0]
 
-    def best(known):
+    def best(known: dict[str, float]) -> tuple[float, float]:
         explained = sum(part.share * known[name] for name, part in model.parts.items())
         covariance = noise**2 * np.eye(n_targets)
         for name, coef in truth.coef.items():
@@ -292,7 +308,7 @@ def make_multimodal_regression(
     return data
 
 
-def _check_priors(weights, n_classes, pure_synergy):
+def _check_priors(weights: ArrayLike | None, n_classes: int, pure_synergy: bool) -> Array:
     """Probabilities of the classes."""
     priors = np.full(n_classes, 1 / n_classes) if weights is None else np.asarray(weights, float)
     if priors.shape != (n_classes,) or not (priors > 0).all() or not np.isclose(priors.sum(), 1):
@@ -308,7 +324,15 @@ def _check_priors(weights, n_classes, pure_synergy):
     return priors
 
 
-def _draw(model, n_samples, n_targets, n_features, mixing, missing, rng):
+def _draw(
+    model: FactorModel,
+    n_samples: int,
+    n_targets: int,
+    n_features: int | Sequence[int],
+    mixing: str,
+    missing: float | Sequence[float],
+    rng: np.random.RandomState,
+) -> Bunch:
     """Modalities, scores of shape (n_samples, n_targets), and the truth that no target is in."""
     coef = draw_coefficients(model, n_targets, rng)
     factors = draw_factors(model, n_samples, rng)
@@ -342,12 +366,14 @@ def _draw(model, n_samples, n_targets, n_features, mixing, missing, rng):
     return Bunch(X=ModalityDict(blocks), truth=truth)
 
 
-def _signs(model, known):
+def _signs(model: FactorModel, known: dict[str, float]) -> Rule:
     """Rule of what is known of the sign of the synergy."""
     return sign_rule(known["synergy_0"], known["synergy_1"]) if model.synergy else KNOWS_NOTHING
 
 
-def _for_every_subset(model, best):
+def _for_every_subset(
+    model: FactorModel, best: Callable[[dict[str, float]], tuple[float, float]]
+) -> Iterator[dict[Key, tuple[float, float]]]:
     """best(known) for every subset of modalities, as they are and without their noise."""
     return (
         {key: best(model.known(seen, noise)) for key, seen in model.subsets.items()}

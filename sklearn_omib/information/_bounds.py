@@ -1,14 +1,19 @@
 """The interval of beta that keeps all task information and nothing else (section 5.3, App. C)."""
 
+from __future__ import annotations
+
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import check_memory
 
-from .._modalities import check_modalities, flatten_block, naming_modality
+from .._typing import Modalities, RandomState
+from ..data.container import ModalityDict, check_modalities, flatten_block, naming_modality
 from ._capacity import _log_det, scatter_matrix
 from ._entropy import check_pairwise, from_pairs
 from ._mine import MINE
@@ -52,20 +57,20 @@ class BetaBounds:
 
     lower: float
     upper: float
-    entropies: dict
+    entropies: dict[str, float]
     joint_entropy: float
     total_weight: int
     method: str
     noise: float | None
     n_samples: int
-    sensitivity: dict = field(default_factory=dict)
+    sensitivity: dict[float, float] = field(default_factory=dict)
 
     @property
-    def total_correlation(self):
+    def total_correlation(self) -> float:
         """sum_m H(v_m) - H(v_1, .., v_M): what the modalities share, in nats."""
         return sum(self.entropies.values()) - self.joint_entropy
 
-    def __str__(self):
+    def __str__(self) -> str:
         entropies = ", ".join(f"{name} {value:.1f}" for name, value in self.entropies.items())
         lines = [
             f"beta in [{self.lower:.3g}, {self.upper:.3g}] per nat, from {self.n_samples} samples",
@@ -79,15 +84,15 @@ class BetaBounds:
 
 
 def estimate_beta_bounds(
-    X,
+    X: Modalities,
     *,
-    weighting="reference",
-    estimator="gaussian",
-    noise=0.1,
-    pairwise="mean",
-    memory=None,
-    random_state=None,
-):
+    weighting: str = "reference",
+    estimator: Any = "gaussian",
+    noise: float = 0.1,
+    pairwise: str = "mean",
+    memory: Any = None,
+    random_state: RandomState = None,
+) -> BetaBounds:
     r"""Estimate the bounds M_l and M_u on beta for any number of modalities.
 
     .. math:: M_u = \frac{1}{W\,H(v_1, \dots, v_M)}, \qquad M_l = \frac{1}{W \sum_m H(v_m)}
@@ -164,7 +169,7 @@ def estimate_beta_bounds(
     else:
         estimator = _seeded(estimator, random_state)
         entropies, joint_entropy = cache(_from_mutual_information)(X, estimator, pairwise)
-        joint_by_noise, noise = {}, None
+        joint_by_noise = {}
         method = f"I(v; v) by {type(estimator).__name__}"
     _check_entropies(entropies, joint_entropy, method)
     return BetaBounds(
@@ -174,7 +179,7 @@ def estimate_beta_bounds(
         joint_entropy=joint_entropy,
         total_weight=total_weight,
         method=method,
-        noise=noise,
+        noise=noise if joint_by_noise else None,
         n_samples=len(X),
         sensitivity={
             s2: 1 / (total_weight * joint_by_noise[s2]) for s2 in SENSITIVITY if joint_by_noise
@@ -182,7 +187,7 @@ def estimate_beta_bounds(
     )
 
 
-def _seeded(estimator, random_state):
+def _seeded(estimator: Any, random_state: RandomState) -> Any:
     """A copy of the estimator, so that the object given stays as it is, with our seed."""
     if isinstance(estimator, str) and estimator == "mine":
         estimator = MINE(paper=True)
@@ -198,7 +203,7 @@ def _seeded(estimator, random_state):
     return estimator
 
 
-def _check_entropies(entropies, joint_entropy, method):
+def _check_entropies(entropies: Mapping[str, float], joint_entropy: float, method: str) -> None:
     if not joint_entropy > 0:
         raise ValueError(
             f"The joint entropy is estimated as {joint_entropy:.3g} nats ({method}); it must be "
@@ -214,7 +219,7 @@ def _check_entropies(entropies, joint_entropy, method):
             )
 
 
-def _from_capacity(X, noise):
+def _from_capacity(X: ModalityDict, noise: float) -> tuple[dict[str, float], dict[float, float]]:
     """Entropies of the modalities, and the joint one by variance of the noise."""
     if not noise > 0:
         raise ValueError(f"noise must be a positive variance, got {noise!r}.")
@@ -227,7 +232,9 @@ def _from_capacity(X, noise):
     return entropies, {s2: _log_det(joint, s2) for s2 in {noise, *SENSITIVITY}}
 
 
-def _from_mutual_information(X, estimator, pairwise):
+def _from_mutual_information(
+    X: ModalityDict, estimator: Any, pairwise: str
+) -> tuple[dict[str, float], float]:
     """Entropies as I(v; v), the joint one from pairwise mutual information."""
     blocks = {name: flatten_block(block) for name, block in X.items()}
     entropies = {name: float(estimator.estimate(block, block)) for name, block in blocks.items()}

@@ -1,19 +1,23 @@
 """The entropy of a continuous modality, made finite: the capacity of a Gaussian channel."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 from math import prod
 
 import numpy as np
 from scipy import linalg, sparse
 from sklearn.utils import check_consistent_length
 
-from .._lazy import LazyBlock
+from .._typing import Array, Block
+from ..data.lazy import LazyBlock
 
 MAX_ROWS = 4096  # rows read; the value drifts by under 1 % between 500 and 4000 rows
 EFFECTIVE_ROWS = 1024  # read for the effective dimension, which only has to be told from small
 CHUNK = 2048  # columns made dense at a time when the matrix of rows is formed
 
 
-def information_capacity(*blocks, noise=0.1):
+def information_capacity(*blocks: Block, noise: float = 0.1) -> float:
     r"""Information that standardised features carry through Gaussian noise.
 
     .. math:: H_s(v) = \tfrac12 \ln\det(I + R / s^2)
@@ -61,7 +65,7 @@ def information_capacity(*blocks, noise=0.1):
     return _log_det(scatter_matrix(blocks), noise)
 
 
-def effective_dimension(block):
+def effective_dimension(block: Block) -> float:
     """(sum_j lambda_j)^2 / sum_j lambda_j^2 over the eigenvalues of the correlation matrix R.
 
     Between 1, where all columns say the same, and their number, where they share nothing; also at
@@ -80,7 +84,7 @@ def effective_dimension(block):
     return float(np.trace(scatter) ** 2 / max(np.sum(scatter**2), np.finfo(float).tiny))
 
 
-def scatter_matrix(blocks, max_rows=MAX_ROWS):
+def scatter_matrix(blocks: Iterable[Block], max_rows: int = MAX_ROWS) -> Array:
     """Correlation matrix R of the columns, or the matrix of rows Z Z' / n where that is smaller.
 
     Both have the same non-zero eigenvalues, hence the same capacity.
@@ -99,13 +103,13 @@ def scatter_matrix(blocks, max_rows=MAX_ROWS):
     return _finite(gram)
 
 
-def _finite(scatter):
+def _finite(scatter: Array) -> Array:
     if not np.isfinite(np.trace(scatter)):
         raise ValueError("NaN or infinity in the data; impute or drop these samples first.")
     return scatter
 
 
-def _two_dimensional(block, max_rows):
+def _two_dimensional(block: Block, max_rows: int) -> Block:
     if not (sparse.issparse(block) or isinstance(block, LazyBlock)):
         block = np.asarray(block)
     n_samples = block.shape[0]
@@ -117,7 +121,7 @@ def _two_dimensional(block, max_rows):
     return block.reshape(len(block), prod(block.shape[1:]))
 
 
-def _standardised(matrix):
+def _standardised(matrix: Block) -> Array:
     dense = matrix.toarray() if sparse.issparse(matrix) else matrix
     Z = np.array(dense, dtype=np.float64)
     with np.errstate(over="ignore", invalid="ignore"):  # the estimators' scaling says it in words
@@ -128,7 +132,7 @@ def _standardised(matrix):
     return Z / np.where(constant, 1, scale)
 
 
-def _log_det(scatter, noise):
+def _log_det(scatter: Array, noise: float) -> float:
     """1/2 ln det(I + scatter / noise) by Cholesky."""
     matrix = scatter / noise
     matrix[np.diag_indices_from(matrix)] += 1

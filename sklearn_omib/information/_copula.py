@@ -1,11 +1,14 @@
 """Mutual information of a Gaussian copula, in closed form."""
 
+from __future__ import annotations
+
 from math import log, pi
 
 import numpy as np
 from scipy.special import digamma, logsumexp
 
-from ._pairs import fewer_columns
+from .._typing import Array
+from ._pairs import Pair, fewer_columns
 from ._result import Measured, MutualInformationEstimator
 
 MIN_CLASS = 10
@@ -67,11 +70,13 @@ class GaussianCopulaMI(MutualInformationEstimator):
 
     _name = "copula"
 
-    def __init__(self, pca="auto", *, discrete_target="auto"):
+    def __init__(
+        self, pca: str | int | None = "auto", *, discrete_target: str | bool = "auto"
+    ) -> None:
         self.pca = pca
         self.discrete_target = discrete_target
 
-    def _measure(self, pair):
+    def _measure(self, pair: Pair) -> Measured:
         if pair.discrete:
             return self._measure_classes(pair)
         n_samples = len(pair.x)
@@ -89,7 +94,7 @@ class GaussianCopulaMI(MutualInformationEstimator):
             "down again is not in it.",
         )  # fmt: skip
 
-    def _measure_classes(self, pair):
+    def _measure_classes(self, pair: Pair) -> Measured:
         counts = np.bincount(pair.y)
         kept = counts[pair.y] >= MIN_CLASS
         if not kept.all():
@@ -115,7 +120,7 @@ class GaussianCopulaMI(MutualInformationEstimator):
         )  # fmt: skip
 
 
-def canonical_correlations(x, y):
+def canonical_correlations(x: Array, y: Array) -> tuple[Array, Array, Array, tuple[int, int]]:
     """Maps of the centred x and y to canonical variates of unit variance, and the correlations.
 
     Returns
@@ -133,14 +138,14 @@ def canonical_correlations(x, y):
     return whiten_x @ left, whiten_y @ right.T, np.minimum(rho, 1), (u.shape[1], v.shape[1])
 
 
-def _whitening(centred):
+def _whitening(centred: Array) -> Array:
     """A map to uncorrelated columns of unit variance; directions that do not vary are dropped."""
     variances, directions = np.linalg.eigh(centred.T @ centred / len(centred))
     kept = variances > 1e-10 * variances.max(initial=0)
     return directions[:, kept] / np.sqrt(variances[kept])
 
 
-def gaussian_local(x, y, warnings):
+def gaussian_local(x: Array, y: Array, warnings: list[str]) -> Array:
     """ln p(x, y) / p(x) p(y) of each sample under its Gaussian, with the mean's bias taken off."""
     n_samples = len(x)
     to_u, to_v, rho, ranks = canonical_correlations(x, y)
@@ -158,17 +163,17 @@ def gaussian_local(x, y, warnings):
     return ratios.sum(1) - bias / 2
 
 
-def least_gap(n_samples):
+def least_gap(n_samples: int) -> float:
     """1 - rho of two rankings that differ by one swap of neighbours in the middle."""
     return max(2 * pi / n_samples**3, 1e-12)
 
 
-def log_det_bias(n_samples, dim):
+def log_det_bias(n_samples: int, dim: int) -> float:
     """E[ln det] of a sample covariance less its expectation's, but for terms linear in dim."""
     return digamma((n_samples - np.arange(1, dim + 1)) / 2).sum()
 
 
-def class_local(x, y):
+def class_local(x: Array, y: Array) -> Array:
     """ln p(y | x) / p(y) of each sample, for x that is Gaussian in each class of y."""
     n_samples = len(y)
     with_own = np.empty((n_samples, y.max() + 1))
@@ -185,7 +190,7 @@ def class_local(x, y):
     return posterior / 2 - np.log(np.bincount(y) / n_samples)[y]
 
 
-def _class_log_density(x, own):
+def _class_log_density(x: Array, own: Array) -> tuple[Array, Array]:
     """Log-density of all rows, and of the class's own rows had each not been in it."""
     n_own, dim = own.sum(), x.shape[1]
     centred = x - x[own].mean(0)

@@ -1,8 +1,11 @@
 """The network T(x, y) that tells pairs from shuffled pairs."""
 
+from __future__ import annotations
+
 import torch
 from torch import nn
 
+from .._typing import Array
 from ._copula import canonical_correlations
 
 
@@ -13,7 +16,7 @@ class Critic(nn.Module):
     at zero: it learns what a Gaussian does not say.
     """
 
-    def __init__(self, input_dim, hidden_dim, ratio=None):
+    def __init__(self, input_dim: int, hidden_dim: int, ratio: nn.Module | None = None) -> None:
         super().__init__()
         last = nn.Linear(hidden_dim, 1)
         self.layers = nn.Sequential(
@@ -26,7 +29,7 @@ class Critic(nn.Module):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
 
-    def forward(self, x, y):
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         value = self.layers(torch.cat([x, y], 1))[:, 0]
         return value if self.ratio is None else value + self.ratio(x, y)
 
@@ -45,7 +48,7 @@ class GaussianRatio(nn.Module):
     rho: torch.Tensor
     spread: torch.Tensor
 
-    def __init__(self, x, y):
+    def __init__(self, x: Array, y: Array) -> None:
         super().__init__()
         n_samples = len(x)
         to_u, to_v, rho, ranks = canonical_correlations(x, y)
@@ -58,13 +61,15 @@ class GaussianRatio(nn.Module):
         for name, value in arrays.items():
             self.register_buffer(name, torch.as_tensor(value, dtype=torch.float32))
 
-    def forward(self, x, y):
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         u, v = (x - self.mean_x) @ self.to_u, (y - self.mean_y) @ self.to_v
         quadratic = (self.rho * u * v - self.rho**2 * (u**2 + v**2) / 2) / self.spread
         return (quadratic - self.spread.log() / 2).sum(1)
 
 
-def scores(critic, x, y, n_shuffles, generator):
+def scores(
+    critic: nn.Module, x: torch.Tensor, y: torch.Tensor, n_shuffles: int, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Critic on the pairs, and on shuffles in which no row meets its own partner."""
     n_shuffles = min(n_shuffles, len(x) - 1)
     shifts = torch.randperm(len(x) - 1, generator=generator)[:n_shuffles] + 1

@@ -1,14 +1,19 @@
 """Entropies, and what several modalities share."""
 
+from __future__ import annotations
+
 import warnings
+from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.sparse.csgraph import minimum_spanning_tree
 from scipy.special import digamma
 from scipy.stats import differential_entropy
 
-from .._modalities import check_modalities, flatten_block
+from .._typing import Array, Modalities, RandomState
+from ..data.container import ModalityDict, check_modalities, flatten_block
 from ._capacity import information_capacity
 from ._copula import least_gap, log_det_bias
 from ._mutual_information import mutual_information
@@ -25,7 +30,7 @@ KINDS = ("auto", "discrete", "differential")
 PAIRWISE = ("mean", "tree")
 
 
-def entropy(v, *, kind="auto"):
+def entropy(v: ArrayLike, *, kind: str = "auto") -> float:
     r"""Entropy of labels, or differential entropy of continuous columns, in nats.
 
     Labels: the plug-in entropy with the correction of Miller and Madow, (number of labels - 1) /
@@ -78,7 +83,7 @@ def entropy(v, *, kind="auto"):
     if is_discrete(v, {"discrete": True, "differential": False}.get(kind, "auto"), "v"):
         counts = np.bincount(labels(v, "v"))
         p = counts / counts.sum()
-        return float(-(p * np.log(p)).sum() + (len(p) - 1) / (2 * len(v)))
+        return float(-(p * np.log(p)).sum() + (len(p) - 1) / (2 * counts.sum()))
     v = numeric(v, "v")
     n_samples, dim = v.shape
     if dim > n_samples - 2:
@@ -98,7 +103,7 @@ def entropy(v, *, kind="auto"):
     return float(differential_entropy(v, axis=0).sum() + _log_det(scores) / 2)
 
 
-def _log_det(scores):
+def _log_det(scores: Array) -> float:
     """ln det of the correlations, without the bias it has for Gaussian data."""
     n_samples, dim = scores.shape
     bias = log_det_bias(n_samples, dim) - dim * digamma((n_samples - 1) / 2)
@@ -106,7 +111,14 @@ def _log_det(scores):
     return np.log(np.maximum(variances, least_gap(n_samples))).sum() - bias
 
 
-def total_correlation(X, *, method="gaussian", pairwise="tree", noise=0.1, random_state=None):
+def total_correlation(
+    X: Modalities,
+    *,
+    method: str = "gaussian",
+    pairwise: str = "tree",
+    noise: float = 0.1,
+    random_state: RandomState = None,
+) -> float:
     r"""What any number of modalities share, sum_m H(v_m) - H(v_1, .., v_M), in nats.
 
     Parameters
@@ -161,7 +173,7 @@ def total_correlation(X, *, method="gaussian", pairwise="tree", noise=0.1, rando
     return from_pairs(pairs, list(blocks), pairwise)
 
 
-def _copula_total_correlation(X):
+def _copula_total_correlation(X: ModalityDict) -> float:
     n_samples = len(X)
     if n_samples < MIN_SAMPLES:
         raise ValueError(f"X needs at least {MIN_SAMPLES} samples, got {n_samples}.")
@@ -182,12 +194,12 @@ def _copula_total_correlation(X):
     return float((sum(_log_det(v) for v in scores) - _log_det(np.hstack(scores))) / 2)
 
 
-def check_pairwise(pairwise):
+def check_pairwise(pairwise: str) -> None:
     if pairwise not in PAIRWISE:
         raise ValueError(f"pairwise must be one of {PAIRWISE}, got {pairwise!r}.")
 
 
-def from_pairs(pairs, names, pairwise):
+def from_pairs(pairs: Mapping[tuple[str, str], float], names: list[str], pairwise: str) -> float:
     """Lower bound on the total correlation from I of all pairs, ``{(name, name): nats}``."""
     if pairwise == "mean":
         return 2 / len(names) * sum(max(value, 0.0) for value in pairs.values())

@@ -1,10 +1,13 @@
 """Mutual information from distances to nearest neighbours."""
 
+from __future__ import annotations
+
 import numpy as np
 from scipy.spatial import cKDTree
 from scipy.special import digamma
 
-from ._pairs import is_count
+from .._typing import Array
+from ._pairs import Pair, is_count
 from ._result import Measured, MutualInformationEstimator
 
 MANY_COLUMNS = 4  # of both sides together
@@ -57,11 +60,11 @@ class KSG(MutualInformationEstimator):
 
     _name = "ksg"
 
-    def __init__(self, n_neighbors=4, *, discrete_target="auto"):
+    def __init__(self, n_neighbors: int = 4, *, discrete_target: str | bool = "auto") -> None:
         self.n_neighbors = n_neighbors
         self.discrete_target = discrete_target
 
-    def _measure(self, pair):
+    def _measure(self, pair: Pair) -> Measured:
         n_samples = len(pair.x)
         if not is_count(self.n_neighbors, n_samples - 1):
             raise ValueError(
@@ -82,12 +85,12 @@ class KSG(MutualInformationEstimator):
             "value falls short where it is strong.",
         )  # fmt: skip
 
-    def _kraskov(self, x, y):
+    def _kraskov(self, x: Array, y: Array) -> Array:
         k = self.n_neighbors
         radius = cKDTree(np.c_[x, y]).query(np.c_[x, y], [k + 1], p=np.inf)[0][:, 0]
         return digamma(k) + digamma(len(x)) - sum(digamma(_n_nearer(v, radius)) for v in (x, y))
 
-    def _ross(self, x, pair):
+    def _ross(self, x: Array, pair: Pair) -> Array:
         y = pair.y
         n_own = np.bincount(y)[y]
         k = np.minimum(self.n_neighbors, n_own - 1)
@@ -105,7 +108,7 @@ class KSG(MutualInformationEstimator):
         return digamma(len(x)) + digamma(k) - digamma(n_own) - digamma(_n_nearer(x, radius))
 
 
-def _n_nearer(v, radius):
+def _n_nearer(v: Array, radius: Array) -> Array:
     """Number of rows nearer to each row than its radius, itself included."""
     radius = radius - ROUNDING
     if v.shape[1] == 1:
@@ -115,7 +118,7 @@ def _n_nearer(v, radius):
     return cKDTree(v).query_ball_point(v, radius, p=np.inf, return_length=True)
 
 
-def untied(scores, rng):
+def untied(scores: Array, rng: np.random.RandomState) -> Array:
     """The scores, moved by next to nothing in columns where values repeat.
 
     x and y take their noise from one generator: the same noise in both would be shared.

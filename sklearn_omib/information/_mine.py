@@ -1,19 +1,26 @@
 """Mutual Information Neural Estimation (Belghazi et al., ICML 2018)."""
 
+from __future__ import annotations
+
 import time
 from math import log, nan
+from typing import TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from torch import nn
 
+from .._typing import Array, RandomState
 from ..nn.random import seeded_initialisation
 from ._critic import Critic, GaussianRatio, scores
-from ._pairs import check_lengths, fewer_columns, is_count, numeric
+from ._pairs import Pair, check_lengths, fewer_columns, is_count, numeric
 from ._result import Measured, MIResult, MutualInformationEstimator
-from ._variational import BOUNDS, donsker_varadhan
+from ._variational import BOUNDS, Bound, donsker_varadhan
+
+_Sides: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 
 EVALUATE_EVERY = 50
 HELD_OUT_SHIFTS = 20  # pairs drawn from the product of marginals per held-out row
@@ -100,21 +107,21 @@ class MINE(MutualInformationEstimator):
 
     def __init__(
         self,
-        hidden_dim=64,
-        n_steps=2000,
-        batch_size=256,
-        learning_rate=1e-3,
-        n_shuffles=4,
-        patience=10,
-        paper=False,
-        random_state=None,
+        hidden_dim: int = 64,
+        n_steps: int = 2000,
+        batch_size: int = 256,
+        learning_rate: float = 1e-3,
+        n_shuffles: int = 4,
+        patience: int = 10,
+        paper: bool = False,
+        random_state: RandomState = None,
         *,
-        bound="dv",
-        ema=None,
-        warm_start="gaussian",
-        pca="auto",
-        discrete_target="auto",
-    ):
+        bound: str = "dv",
+        ema: float | None = None,
+        warm_start: str | None = "gaussian",
+        pca: str | int | None = "auto",
+        discrete_target: str | bool = "auto",
+    ) -> None:
         self.hidden_dim = hidden_dim
         self.n_steps = n_steps
         self.batch_size = batch_size
@@ -129,11 +136,11 @@ class MINE(MutualInformationEstimator):
         self.pca = pca
         self.discrete_target = discrete_target
 
-    def _result(self, x, y):
+    def _result(self, x: ArrayLike, y: ArrayLike) -> MIResult:
         self._check_options()
         return self._paper_result(x, y) if self.paper else super()._result(x, y)
 
-    def _paper_result(self, x, y):
+    def _paper_result(self, x: ArrayLike, y: ArrayLike) -> MIResult:
         start = time.perf_counter()
         generator, seed = self._generator()
         scaler = StandardScaler().set_output(transform="default")
@@ -158,7 +165,7 @@ class MINE(MutualInformationEstimator):
             history=tuple(self.history_), seconds=time.perf_counter() - start,
         )  # fmt: skip
 
-    def _measure(self, pair):
+    def _measure(self, pair: Pair) -> Measured:
         sides = fewer_columns(pair, self.pca, limit=len(pair.x) / 10, most=20)
         x, y = sides if len(sides) == 2 else (sides[0], np.eye(pair.y.max() + 1)[pair.y])
         n_columns = x.shape[1], 1 if pair.discrete else y.shape[1]
@@ -172,8 +179,8 @@ class MINE(MutualInformationEstimator):
                 self.hidden_dim,
                 GaussianRatio(x[train], y[train]) if self.warm_start else None,
             )
-        x, y = _tensor(x), _tensor(y)
-        local = self._train(critic, (x[train], y[train]), (x[held], y[held]), generator, pair)
+        seen, unseen = ((_tensor(x[rows]), _tensor(y[rows])) for rows in (train, held))
+        local = self._train(critic, seen, unseen, generator, pair)
         value = float(local.mean())
         if value < 0:
             pair.warnings.append(
@@ -188,7 +195,7 @@ class MINE(MutualInformationEstimator):
             tuple(self.history_),
         )  # fmt: skip
 
-    def _check_options(self):
+    def _check_options(self) -> None:
         for name, allowed in (("bound", tuple(BOUNDS)), ("warm_start", ("gaussian", None))):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}.")
@@ -203,11 +210,13 @@ class MINE(MutualInformationEstimator):
                 f"bound={self.bound!r}."
             )
 
-    def _generator(self):
+    def _generator(self) -> tuple[torch.Generator, int]:
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         return torch.Generator().manual_seed(seed), seed
 
-    def _train(self, critic, train, held, generator, pair):
+    def _train(
+        self, critic: nn.Module, train: _Sides, held: _Sides, generator: torch.Generator, pair: Pair
+    ) -> Array:
         """Train the critic and return the best local values on the held-out rows."""
         averaged = torch.optim.swa_utils.AveragedModel(  # Polyak averaging
             critic, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99)
@@ -238,11 +247,22 @@ class MINE(MutualInformationEstimator):
         return best
 
     @torch.no_grad()
-    def _evaluate(self, critic, data, n_shuffles, generator):
+    def _evaluate(
+        self, critic: nn.Module, data: _Sides, n_shuffles: int, generator: torch.Generator
+    ) -> Array:
         joint, product = scores(critic, data[0], data[1], n_shuffles, generator)
         return BOUNDS[self.bound](joint, product).double().numpy()
 
-    def _doubt(self, value, critic, train, n_held, n_shifts, generator, pair):
+    def _doubt(
+        self,
+        value: float,
+        critic: nn.Module,
+        train: _Sides,
+        n_held: int,
+        n_shifts: int,
+        generator: torch.Generator,
+        pair: Pair,
+    ) -> None:
         """Warn of what a critic's bound should not be trusted for."""
         ceiling = log(n_held * n_shifts)
         if self.bound == "infonce":
@@ -252,7 +272,7 @@ class MINE(MutualInformationEstimator):
                 f"The bound is {value:.1f} nats, near the {ceiling:.1f} that {n_held} held-out "
                 f"samples with {n_shifts} shuffles can tell. Take it for a floor."
             )
-        some = tuple(v[:n_held] for v in train)
+        some = train[0][:n_held], train[1][:n_held]
         gap = self._evaluate(critic, some, n_shifts, generator).mean() - self.history_[-1]
         if gap > MAX_GAP:
             pair.warnings.append(
@@ -269,10 +289,11 @@ class MINE(MutualInformationEstimator):
 class _Objective:
     """What is minimised: minus the bound, or what has its gradient by moving average."""
 
-    def __init__(self, bound, ema):
-        self.bound, self.ema, self.average = bound, ema, None
+    def __init__(self, bound: Bound, ema: float | None) -> None:
+        self.bound, self.ema = bound, ema
+        self.average: torch.Tensor | None = None
 
-    def __call__(self, joint, product):
+    def __call__(self, joint: torch.Tensor, product: torch.Tensor) -> torch.Tensor:
         if self.ema is None:
             return -self.bound(joint, product).mean()
         mean = product.exp().mean()
@@ -281,14 +302,14 @@ class _Objective:
         return mean / self.average - joint.mean()
 
 
-def _best_window(local):
+def _best_window(local: list[Array]) -> Array:
     """Local values of the best moving average of evaluations, or of the first evaluation."""
     window = min(SMOOTHING, len(local))
     averages = [np.mean(local[i : i + window], 0) for i in range(len(local) - window + 1)]
     return max([local[0], *averages], key=np.mean)
 
 
-def _step(optimizer, loss, clip):
+def _step(optimizer: torch.optim.Optimizer, loss: torch.Tensor, clip: float | None) -> None:
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     if clip is not None:
@@ -296,5 +317,5 @@ def _step(optimizer, loss, clip):
     optimizer.step()
 
 
-def _tensor(v):
+def _tensor(v: ArrayLike) -> torch.Tensor:
     return torch.from_numpy(np.asarray(v, dtype=np.float32))

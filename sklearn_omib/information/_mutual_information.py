@@ -1,16 +1,21 @@
 """I(x; y) by the method that suits the data."""
 
+from __future__ import annotations
+
 import time
 from dataclasses import replace
+from typing import Any
 
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_memory
 
+from .._typing import RandomState
 from ._copula import GaussianCopulaMI
 from ._ksg import KSG, MANY_COLUMNS
 from ._mine import MINE
 from ._nonlinear import quadratic_gain
-from ._pairs import make_pair
-from ._result import make_result, tell
+from ._pairs import Pair, make_pair
+from ._result import Measured, MIResult, MutualInformationEstimator, make_result, tell
 
 METHODS = {"copula": GaussianCopulaMI, "ksg": KSG, "mine": MINE}
 # one method finds clearly more than another if by so many standard errors of the difference, so
@@ -20,8 +25,14 @@ FEW_NATS, FEW_PER_CENT = 0.05, 0.1  # gains from squares and products that are l
 
 
 def mutual_information(
-    x, y, *, method="auto", discrete_target="auto", random_state=None, memory=None
-):
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    method: str = "auto",
+    discrete_target: str | bool = "auto",
+    random_state: RandomState = None,
+    memory: Any = None,
+) -> MIResult:
     """Estimate the mutual information of x and y, in nats, with its standard error.
 
     A value below zero, which unbiased estimates of independent data often have, is set to zero; the
@@ -73,7 +84,9 @@ def mutual_information(
     return result
 
 
-def _measure(x, y, method, discrete_target, random_state):
+def _measure(
+    x: ArrayLike, y: ArrayLike, method: str, discrete_target: str | bool, random_state: RandomState
+) -> MIResult:
     start = time.perf_counter()
     pair = make_pair(x, y, discrete_target)
     if method == "auto":
@@ -81,11 +94,11 @@ def _measure(x, y, method, discrete_target, random_state):
     return make_result(method, pair, _estimator(method, random_state).measure_pair(pair), start)
 
 
-def _estimator(method, random_state):
+def _estimator(method: str, random_state: RandomState) -> MutualInformationEstimator:
     return MINE(random_state=random_state) if method == "mine" else METHODS[method]()
 
 
-def _choose(pair, random_state, start):
+def _choose(pair: Pair, random_state: RandomState, start: float) -> MIResult:
     """The copula, or what finds more than it."""
     ours = replace(pair, warnings=list(pair.warnings))
     copula = GaussianCopulaMI().measure_pair(ours)
@@ -106,7 +119,7 @@ def _choose(pair, random_state, start):
     )  # fmt: skip
 
 
-def _second_opinion(pair, found):
+def _second_opinion(pair: Pair, found: float) -> tuple[str | None, str]:
     """Which other method to ask, if any, and why."""
     if not all(pair.n_columns):
         return None, "No column varies on one side."
@@ -120,7 +133,7 @@ def _second_opinion(pair, found):
     return None, "Squares and products of columns go together as in a Gaussian copula."
 
 
-def _clearly_more(one, other):
+def _clearly_more(one: Measured, other: Measured) -> bool:
     if len(one.local) == len(other.local):  # of the same samples: chance is much the same in both
         error = replace(one, local=one.local - other.local).std_error
     else:

@@ -1,14 +1,17 @@
 """A quick look for dependence that a Gaussian copula does not have."""
 
+from __future__ import annotations
+
 import numpy as np
 
+from .._typing import Array
 from ._copula import gaussian_local
-from ._pairs import fewer_columns
+from ._pairs import Pair, fewer_columns
 
 SAMPLES_PER_FEATURE = 20
 
 
-def quadratic_gain(pair):
+def quadratic_gain(pair: Pair) -> float:
     """Nats that squares and products of columns tell beyond a Gaussian copula, 0 if by chance.
 
     The Gaussian formula is applied to columns together with their products. Had the columns a
@@ -26,14 +29,14 @@ def quadratic_gain(pair):
     return float(gain) if gain > 4 * by_chance else 0.0
 
 
-def _index_pairs(n_columns, most):
+def _index_pairs(n_columns: int, most: int) -> tuple[Array, Array]:
     """All products of two columns, or only squares where these are too many."""
     if n_columns * (n_columns + 1) // 2 <= most:
         return np.triu_indices(n_columns)
     return np.arange(n_columns), np.arange(n_columns)
 
 
-def _expected(sides, pairs):
+def _expected(sides: list[Array], pairs: list[tuple[Array, Array]]) -> float:
     """Value of the Gaussian formula for columns and products of a Gaussian with these columns."""
     n_x = sides[0].shape[1]
     R = np.corrcoef(np.hstack(sides), rowvar=False)
@@ -43,7 +46,7 @@ def _expected(sides, pairs):
     return _information(R, n_x) + _information(products, split)
 
 
-def _information(covariance, n_x):
+def _information(covariance: Array, n_x: int) -> float:
     blocks = covariance[:n_x, :n_x], covariance[n_x:, n_x:], covariance
     log_dets = [np.linalg.slogdet(block)[1] for block in blocks]
     return (log_dets[0] + log_dets[1] - log_dets[2]) / 2

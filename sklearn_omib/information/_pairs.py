@@ -1,15 +1,19 @@
 """What every estimator of I(x; y) does first: checks, normal scores, fewer columns, warnings."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from .._modalities import flatten_block
+from .._typing import Array, Block
+from ..data.container import flatten_block
 
 MIN_SAMPLES = 10
 MANY_TIES = 0.05  # share of a column's values that repeat another
@@ -31,17 +35,17 @@ class Pair:
         Grows as the estimate is made.
     """
 
-    x: np.ndarray
-    y: np.ndarray
+    x: Array
+    y: Array
     discrete: bool
-    warnings: list
+    warnings: list[str]
 
     @property
-    def n_columns(self):
+    def n_columns(self) -> tuple[int, int]:
         return self.x.shape[1], 1 if self.discrete else self.y.shape[1]
 
 
-def make_pair(x, y, discrete_target="auto"):
+def make_pair(x: ArrayLike, y: ArrayLike, discrete_target: str | bool = "auto") -> Pair:
     """Check x and y and bring their columns to normal scores.
 
     Columns that are constant, or whose ranks are those of another column of the same side, are
@@ -68,7 +72,7 @@ def make_pair(x, y, discrete_target="auto"):
     return Pair(x_scores, y_scores, False, warnings)
 
 
-def check_lengths(x, y):
+def check_lengths(x: Array, y: Array) -> None:
     if len(x) != len(y) or len(x) < MIN_SAMPLES:
         raise ValueError(
             f"x and y need the same number of samples, at least {MIN_SAMPLES}; got {len(x)}, "
@@ -76,7 +80,7 @@ def check_lengths(x, y):
         )
 
 
-def is_discrete(y, discrete_target, name="y"):
+def is_discrete(y: Block, discrete_target: str | bool, name: str = "y") -> bool:
     """Whether y is a vector of class labels."""
     if discrete_target not in ("auto", True, False):
         raise ValueError(f"discrete_target must be 'auto', True or False, got {discrete_target!r}.")
@@ -96,7 +100,7 @@ def is_discrete(y, discrete_target, name="y"):
     return y.dtype.kind not in "fc"
 
 
-def numeric(v, name):
+def numeric(v: Block, name: str) -> Array:
     """v as finite float64 of shape (n_samples, n_features)."""
     try:
         v = flatten_block(v).astype(np.float64)
@@ -109,7 +113,7 @@ def numeric(v, name):
     return v
 
 
-def labels(v, name):
+def labels(v: ArrayLike, name: str) -> Array:
     """Class numbers 0, 1, .. of labels."""
     v = np.asarray(v).ravel()
     missing = pd.isna(v)
@@ -118,17 +122,17 @@ def labels(v, name):
     return np.unique(v.astype(str) if v.dtype.kind == "O" else v, return_inverse=True)[1]
 
 
-def is_count(value, most=np.inf):
+def is_count(value: object, most: float = np.inf) -> bool:
     """Whether a parameter is an integer from 1 to ``most``."""
-    return isinstance(value, int | np.integer) and 1 <= value <= most
+    return isinstance(value, int | np.integer) and bool(1 <= value <= most)
 
 
-def normal_scores(v):
+def normal_scores(v: Array) -> Array:
     """Each column's ranks as quantiles of the standard normal distribution."""
     return ndtri(rankdata(v, axis=0) / (len(v) + 1))
 
 
-def clean_scores(v, name, warnings):
+def clean_scores(v: Array, name: str, warnings: list[str]) -> Array:
     scores = normal_scores(v)
     varying = scores.std(0) > 0
     if not varying.all():
@@ -150,7 +154,7 @@ def clean_scores(v, name, warnings):
     return scores
 
 
-def _keys(scores):
+def _keys(scores: Array) -> dict[bytes, int]:
     """{what decides whether two columns have equal or opposite ranks: first such column}."""
     keys: dict[bytes, int] = {}
     for i, column in enumerate(np.round(scores, 9).T):
@@ -160,11 +164,13 @@ def _keys(scores):
     return keys
 
 
-def _tied_share(column):
+def _tied_share(column: Array) -> float:
     return 1 - len(np.unique(column)) / len(column)
 
 
-def fewer_columns(pair, pca, *, limit, n_samples=None, most=40):
+def fewer_columns(
+    pair: Pair, pca: str | int | None, *, limit: float, n_samples: int | None = None, most: int = 40
+) -> list[Array]:
     """The continuous sides of a pair, wide ones reduced to principal components.
 
     Parameters
@@ -183,7 +189,7 @@ def fewer_columns(pair, pca, *, limit, n_samples=None, most=40):
     n_columns = sum(v.shape[1] for v in sides.values())
     if pca is None or (pca == "auto" and n_columns <= limit):
         return list(sides.values())
-    k = min(max(2, n_samples // 12), most) if pca == "auto" else pca
+    k = min(max(2, n_samples // 12), most) if pca == "auto" else int(pca)
     if pca == "auto" and n_columns > n_samples:
         pair.warnings.append(
             f"{n_columns} columns and {n_samples} samples: only what {k} principal components per "
@@ -192,7 +198,7 @@ def fewer_columns(pair, pca, *, limit, n_samples=None, most=40):
     return [principal_components(v, k) for v in sides.values()]
 
 
-def principal_components(scores, n_components):
+def principal_components(scores: Array, n_components: int) -> Array:
     """The directions in which the scores vary most, or the scores where there are no more."""
     if n_components >= scores.shape[1]:
         return scores

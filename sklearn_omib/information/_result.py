@@ -1,13 +1,18 @@
 """A mutual information together with what it took and what it leaves open."""
 
+from __future__ import annotations
+
 import time
 import warnings
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from ._pairs import make_pair
+from .._typing import Array
+from ._pairs import Pair, make_pair
 
 
 @dataclass(frozen=True)
@@ -41,17 +46,17 @@ class MIResult:
     std_error: float
     method: str
     n_samples: int
-    n_columns: tuple
+    n_columns: tuple[int, int]
     description: str
-    warnings: tuple = ()
-    alternatives: dict = field(default_factory=dict)
-    history: tuple = ()
+    warnings: tuple[str, ...] = ()
+    alternatives: dict[str, float] = field(default_factory=dict)
+    history: tuple[float, ...] = ()
     seconds: float = 0.0
 
-    def __float__(self):
+    def __float__(self) -> float:
         return self.value
 
-    def __str__(self):
+    def __str__(self) -> str:
         columns = " + ".join(str(n) for n in self.n_columns)
         lines = [
             f"I(x; y) = {self.value:.3f} +- {self.std_error:.3f} nats",
@@ -72,20 +77,20 @@ class Measured:
     """What an estimator hands back: the value, and its local values, whose mean it is."""
 
     value: float
-    local: np.ndarray
-    n_columns: tuple
+    local: Array
+    n_columns: tuple[int, int]
     description: str
-    history: tuple = ()
+    history: tuple[float, ...] = ()
 
     @property
-    def std_error(self):
+    def std_error(self) -> float:
         return float(self.local.std(ddof=1) / len(self.local) ** 0.5)
 
 
 class MutualInformationEstimator(BaseEstimator):
     """What estimators of I(x; y) share; a child supplies ``_measure(pair)``."""
 
-    def estimate(self, x, y):
+    def estimate(self, x: ArrayLike, y: ArrayLike) -> float:
         """Estimate I(x; y).
 
         Parameters
@@ -113,12 +118,12 @@ class MutualInformationEstimator(BaseEstimator):
         tell(self.result_)
         return self.result_.value
 
-    def _result(self, x, y):
+    def _result(self, x: ArrayLike, y: ArrayLike) -> MIResult:
         start = time.perf_counter()
         pair = make_pair(x, y, self.discrete_target)
         return make_result(self._name, pair, self.measure_pair(pair), start)
 
-    def measure_pair(self, pair):
+    def measure_pair(self, pair: Pair) -> Measured:
         """What ``_measure`` finds, or nothing where a side is constant."""
         if all(pair.n_columns):
             return self._measure(pair)
@@ -126,7 +131,7 @@ class MutualInformationEstimator(BaseEstimator):
         return Measured(0.0, nothing, pair.n_columns, "A constant side shares nothing.")
 
 
-def make_result(method, pair, measured, start, **more):
+def make_result(method: str, pair: Pair, measured: Measured, start: float, **more: Any) -> MIResult:
     return MIResult(
         value=measured.value,
         std_error=measured.std_error,
@@ -141,6 +146,6 @@ def make_result(method, pair, measured, start, **more):
     )
 
 
-def tell(result):
+def tell(result: MIResult) -> None:
     for message in result.warnings:
         warnings.warn(message, UserWarning, stacklevel=3)

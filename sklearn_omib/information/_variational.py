@@ -5,10 +5,18 @@ Each takes ``joint`` of shape (n,), the scores T(x_i, y_i) of pairs, and ``produ
 local values, whose mean is the bound and whose spread gives its standard error.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from math import e, log
+from typing import TypeAlias
+
+from torch import Tensor
+
+Bound: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
-def donsker_varadhan(joint, product):
+def donsker_varadhan(joint: Tensor, product: Tensor) -> Tensor:
     """E[T] - ln E'[e^T], unbiased where the critic is fixed and pairs are many.
 
     Belghazi et al., "Mutual Information Neural Estimation", ICML 2018.
@@ -17,7 +25,7 @@ def donsker_varadhan(joint, product):
     return joint - log_mean - ((product - log_mean).exp().mean(0) - 1)
 
 
-def nwj(joint, product):
+def nwj(joint: Tensor, product: Tensor) -> Tensor:
     """E[T] - E'[e^(T - 1)], of less bias and more variance.
 
     Nguyen, Wainwright and Jordan; eq. 4 of Poole et al., "On Variational Bounds of Mutual
@@ -26,7 +34,7 @@ def nwj(joint, product):
     return joint - product.exp().mean(0) / e
 
 
-def smile(joint, product, limit=5.0):
+def smile(joint: Tensor, product: Tensor, limit: float = 5.0) -> Tensor:
     """Donsker-Varadhan with e^T clipped to e^-limit .. e^limit: less variance, but no bound.
 
     Song and Ermon, "Understanding the Limitations of Variational Mutual Information Estimators",
@@ -35,7 +43,7 @@ def smile(joint, product, limit=5.0):
     return donsker_varadhan(joint, product.clamp(-limit, limit))
 
 
-def infonce(joint, product):
+def infonce(joint: Tensor, product: Tensor) -> Tensor:
     """E[ln e^T / mean of e^T over the pair and its shuffles], at most ln(1 + n_shuffles).
 
     van den Oord et al., "Representation Learning with Contrastive Predictive Coding", 2018.
@@ -44,4 +52,4 @@ def infonce(joint, product):
     return joint - log_mean
 
 
-BOUNDS = {"dv": donsker_varadhan, "nwj": nwj, "smile": smile, "infonce": infonce}
+BOUNDS: dict[str, Bound] = {"dv": donsker_varadhan, "nwj": nwj, "smile": smile, "infonce": infonce}

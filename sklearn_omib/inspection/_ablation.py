@@ -1,38 +1,45 @@
 """What is lost without some of the modalities."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from numpy.typing import ArrayLike
 from scipy import stats
-from sklearn.base import clone, is_classifier
+from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._modalities import take_rows
+from .._typing import Array, Modalities, RandomState
+from ..data.container import take_rows
 from ._stages import as_container, last_step, pass_through, reorder, split_stages
+
+Subset: TypeAlias = tuple[str, ...]
 
 ALL_SUBSETS = 4  # modalities up to which every subset is tried
 METHODS = ("refit", "mask")
 
 
 def modality_ablation(
-    estimator,
-    X,
-    y,
+    estimator: BaseEstimator,
+    X: Modalities,
+    y: ArrayLike,
     *,
-    scoring=None,
-    method="refit",
-    cv=5,
-    groups=None,
-    confidence=0.95,
-    n_jobs=None,
-    random_state=None,
-):
+    scoring: str | Callable[..., float] | None = None,
+    method: str = "refit",
+    cv: Any = 5,
+    groups: ArrayLike | None = None,
+    confidence: float = 0.95,
+    n_jobs: int | None = None,
+    random_state: RandomState = None,
+) -> pd.DataFrame:
     r"""Score every subset of the modalities, on the same folds.
 
     "refit" tells what could be predicted from a subset: a clone is fitted to it in each fold.
@@ -135,20 +142,29 @@ def modality_ablation(
     return _table(folds, float(overlap), confidence)
 
 
-def _subsets(names):
+def _subsets(names: Sequence[str]) -> list[Subset]:
     """Which modalities are scored together; all of them come last."""
     n = len(names)
     sizes = range(1, n + 1) if n <= ALL_SUBSETS else (1, n - 1, n)
     return [subset for size in sizes for subset in combinations(names, size)]
 
 
-def _title(subset, names):
+def _title(subset: Subset, names: Sequence[str]) -> str:
     if len(subset) == len(names) - 1 and len(names) > ALL_SUBSETS:
         return f"all but {next(name for name in names if name not in subset)}"
     return " + ".join(subset)
 
 
-def _score_refitted(steps, rest, X, y, train, test, scorer, seed):
+def _score_refitted(
+    steps: list[Any],
+    rest: Any,
+    X: Any,
+    y: Any,
+    train: Array,
+    test: Array,
+    scorer: Callable[..., float],
+    seed: int,
+) -> dict[Subset, float]:
     X_train, X_test = take_rows(X, train), take_rows(X, test)
     y_train, y_test = take_rows(y, train), take_rows(y, test)
     for step in steps:
@@ -161,7 +177,16 @@ def _score_refitted(steps, rest, X, y, train, test, scorer, seed):
     return scores
 
 
-def _score_masked(steps, rest, X, y, train, test, scorer, seed):
+def _score_masked(
+    steps: list[Any],
+    rest: Any,
+    X: Any,
+    y: Any,
+    train: Array,
+    test: Array,
+    scorer: Callable[..., float],
+    seed: int,
+) -> dict[Subset, float]:
     X_test, y_test = pass_through(steps, take_rows(X, test)), take_rows(y, test)
     order = np.random.RandomState(seed).permutation(len(test))
     return {
@@ -170,7 +195,7 @@ def _score_masked(steps, rest, X, y, train, test, scorer, seed):
     }
 
 
-def _on_subset(estimator, subset):
+def _on_subset(estimator: Any, subset: Subset) -> Any:
     """A clone that expects some of the modalities, as blocks."""
     model = clone(estimator)
     last = last_step(model)
@@ -183,7 +208,7 @@ def _on_subset(estimator, subset):
     return model
 
 
-def _seeded(estimator, seed):
+def _seeded(estimator: Any, seed: int) -> Any:
     """The estimator, or a clone with the seed where it has none of its own."""
     if last_step(estimator).get_params(deep=False).get("random_state", seed) is not None:
         return estimator
@@ -192,7 +217,9 @@ def _seeded(estimator, seed):
     return model
 
 
-def corrected_half_width(differences, overlap, confidence=0.95, least=0.0):
+def corrected_half_width(
+    differences: Array, overlap: float, confidence: float = 0.95, least: float = 0.0
+) -> Array:
     """Half the width of the interval of the mean of paired differences, over the last axis.
 
     Parameters
@@ -216,7 +243,9 @@ def corrected_half_width(differences, overlap, confidence=0.95, least=0.0):
     return stats.t.ppf((1 + confidence) / 2, k - 1) * spread
 
 
-def _table(folds, overlap, confidence):
+def _table(
+    folds: Sequence[Mapping[Subset, float]], overlap: float, confidence: float
+) -> pd.DataFrame:
     """Means, errors and intervals; ``overlap`` is n_test / n_train, 0 where nothing is trained."""
     subsets, k = list(folds[0]), len(folds)
     scores = np.array([[fold[subset] for fold in folds] for subset in subsets])

@@ -1,18 +1,27 @@
 """Whether the data are what the theory of OMIB supposes."""
 
+from __future__ import annotations
+
 import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length, check_random_state
 
-from .._modalities import check_modalities
+from .._typing import Array, Modalities, RandomState
+from ..data.container import ModalityDict, check_modalities
 from ..information import estimate_beta_bounds, mutual_information
 from ..information._pairs import is_count, normal_scores, numeric, principal_components
 from ._target import Target
+
+Verdict: TypeAlias = tuple[str, bool, str, str]  # assumption, holds, seen, meaning
 
 MAX_COMPONENTS = 10  # of each modality, where dependence given the target is tested
 ALPHA = 0.05  # level of the test, for all pairs together
@@ -50,11 +59,11 @@ class AssumptionReport:
     target_entropy: float
 
     @property
-    def table(self):
+    def table(self) -> pd.DataFrame:
         """The verdicts."""
         return self.verdicts
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = []
         for name, row in self.verdicts.iterrows():
             lines += [f"[{'holds' if row.holds else 'does not hold'}] {name}"]
@@ -65,17 +74,17 @@ class AssumptionReport:
 
 
 def check_assumptions(
-    X,
-    y,
+    X: Modalities,
+    y: ArrayLike,
     *,
-    model=None,
-    cv=5,
-    weighting="reference",
-    n_permutations=100,
-    n_resamples=20,
-    n_jobs=None,
-    random_state=None,
-):
+    model: BaseEstimator | None = None,
+    cv: Any = 5,
+    weighting: str = "reference",
+    n_permutations: int = 100,
+    n_resamples: int = 20,
+    n_jobs: int | None = None,
+    random_state: RandomState = None,
+) -> AssumptionReport:
     r"""Check on data what the theory of OMIB supposes of modalities and target.
 
     **Information on the target** is what a cross-validated model gains over a constant: with
@@ -161,7 +170,7 @@ def check_assumptions(
     target = Target(y, model, cv, n_jobs, rng.randint(2**31 - 1))
 
     @cache
-    def local(*names):
+    def local(*names: str) -> Array:
         return target.local_information(np.hstack([blocks[name] for name in names]))
 
     modalities = _information(list(blocks), local)
@@ -175,7 +184,7 @@ def check_assumptions(
     return AssumptionReport(table.set_index("assumption"), modalities, pairs, bound, target.entropy)
 
 
-def _information(names, local):
+def _information(names: list[str], local: Callable[..., Array]) -> pd.DataFrame:
     """Table of I(y; v_m) and I(y; v_m | rest), and of I(y; all)."""
     everything = local(*names)
     rows = {}
@@ -187,11 +196,17 @@ def _information(names, local):
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("modality")
 
 
-def _with_error(name, local):
+def _with_error(name: str, local: Array) -> dict[str, float]:
     return {name: local.mean(), f"{name}_se": local.std(ddof=1) / np.sqrt(len(local))}
 
 
-def _pairs(blocks, local, target, n_permutations, rng):
+def _pairs(
+    blocks: Mapping[str, Array],
+    local: Callable[..., Array],
+    target: Target,
+    n_permutations: int,
+    rng: np.random.RandomState,
+) -> pd.DataFrame:
     """Table of how two modalities share what they know of y, and of their dependence given y."""
     n_components = min(MAX_COMPONENTS, max(2, len(target.values) // 50))
     left = {
@@ -207,7 +222,7 @@ def _pairs(blocks, local, target, n_permutations, rng):
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("pair")
 
 
-def _decomposition(first, second, both):
+def _decomposition(first: float, second: float, both: float) -> dict[str, float]:
     redundant = min(first, second)
     return {
         "redundant": redundant,
@@ -218,20 +233,24 @@ def _decomposition(first, second, both):
     }
 
 
-def _dependence(a, b, target, n_permutations, rng):
+def _dependence(
+    a: Array, b: Array, target: Target, n_permutations: int, rng: np.random.RandomState
+) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of ties, once per permutation
 
-        def measure(order):
+        def measure(order: Array) -> float:
             return mutual_information(a[order], b, method="copula", discrete_target=False).value
 
         seen = measure(np.arange(len(a)))
         null = [measure(target.permutation(rng)) for _ in range(n_permutations)]
     p_value = (1 + sum(value >= seen for value in null)) / (1 + n_permutations)
-    return {"dependence": seen - np.mean(null), "p_value": p_value}
+    return {"dependence": seen - float(np.mean(null)), "p_value": p_value}
 
 
-def _bound(X, weighting, n_resamples, rng):
+def _bound(
+    X: ModalityDict, weighting: str, n_resamples: int, rng: np.random.RandomState
+) -> pd.Series:
     """M_u of all samples, and over random halves of them."""
     upper = estimate_beta_bounds(X, weighting=weighting).upper
     halves = np.array(
@@ -247,8 +266,8 @@ def _bound(X, weighting, n_resamples, rng):
     return pd.Series({"upper": upper, "low": low, "high": high, "drift": drift}, name="M_u")
 
 
-# -- verdicts: (assumption, holds, seen, meaning) --------------------------------------------------
-def _independence(pairs, level):
+# -- verdicts --------------------------------------------------------------------------------------
+def _independence(pairs: pd.DataFrame, level: float) -> Verdict:
     dependent = pairs[pairs.p_value <= level]
     seen = "; ".join(
         f"I({pair} | y) = {row.dependence:.2g} nats, p = {row.p_value:.2g}"
@@ -264,7 +283,7 @@ def _independence(pairs, level):
     return "modalities are independent given the target", not len(dependent), f"{seen}.", meaning
 
 
-def _determined(modalities, target):
+def _determined(modalities: pd.DataFrame, target: Target) -> Iterator[Verdict]:
     known, error = modalities.loc["all", ["alone", "alone_se"]]
     if target.discrete:
         share = known / target.entropy
@@ -289,7 +308,7 @@ def _determined(modalities, target):
     )
 
 
-def _every_one_adds(modalities):
+def _every_one_adds(modalities: pd.DataFrame) -> Verdict:
     table = modalities.drop(index="all")
     adds = table.given_rest > 2 * table.given_rest_se
     seen = "; ".join(
@@ -305,7 +324,7 @@ def _every_one_adds(modalities):
             f"I(y; v_m | the others), nats: {seen}.", meaning)  # fmt: skip
 
 
-def _stability(bound):
+def _stability(bound: pd.Series) -> Verdict:
     width = (bound.high - bound.low) / bound.upper
     seen = (
         f"M_u = {bound.upper:.3g} per nat, [{bound.low:.3g}, {bound.high:.3g}]; half the samples "

@@ -1,15 +1,19 @@
 """What the record of a fit says about its settings."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import log, pi
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import OutlierMixin
+from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._search import BaseOMIBCV
-from ..nn.tasks import MIN_VARIANCE
+from ..nn.losses import MIN_VARIANCE
 from ._stages import find_omib
 
 # Thresholds. Losses and gains count as shares of the prior loss, which is what can be gained.
@@ -43,7 +47,7 @@ class Finding:
     seen: str
     change: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.name}: {self.seen}\n    {self.change}"
 
 
@@ -58,28 +62,28 @@ class Diagnosis:
         The fit in one sentence.
     """
 
-    findings: tuple
+    findings: tuple[Finding, ...]
     summary: str
 
     @property
-    def table(self):
+    def table(self) -> pd.DataFrame:
         """The findings as a DataFrame with columns name, seen and change."""
         return pd.DataFrame(self.findings, columns=["name", "seen", "change"])
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.findings)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Finding]:
         return iter(self.findings)
 
-    def __str__(self):
+    def __str__(self) -> str:
         counted = f"{len(self)} finding{'s' * (len(self) != 1)}" if len(self) else "No finding"
         return "\n".join([f"{self.summary}\n{counted}.", *(f"- {one}" for one in self)])
 
     __repr__ = __str__
 
 
-def diagnose(estimator):
+def diagnose(estimator: BaseEstimator) -> Diagnosis:
     """Read off a fitted OMIB what went wrong in its training, and what to change.
 
     Needs no data: everything is in ``history_`` and the fitted attributes. Looked for are
@@ -138,7 +142,7 @@ def diagnose(estimator):
     return Diagnosis(tuple(one for rule in RULES for one in rule(record)), record.summary())
 
 
-def _diagnose_search(search):
+def _diagnose_search(search: Any) -> Diagnosis:
     check_is_fitted(search, "estimators_")
     findings, n_networks = list(_edge_of_grid(search)), len(search.estimators_)
     for i, estimator in enumerate(search.estimators_):
@@ -148,7 +152,7 @@ def _diagnose_search(search):
     return Diagnosis(tuple(findings), summary)
 
 
-def _edge_of_grid(search):
+def _edge_of_grid(search: Any) -> Iterator[Finding]:
     betas = search.betas_
     for edge, what in ((betas.min(), "smallest"), (betas.max(), "largest")):
         if len(betas) > 1 and search.beta_ == edge > 0:
@@ -162,7 +166,7 @@ def _edge_of_grid(search):
 class _Record:
     """The history of the last fit, in the terms of the rules."""
 
-    def __init__(self, estimator):
+    def __init__(self, estimator: Any) -> None:
         history = estimator.history_
         self.estimator, self.names = estimator, list(estimator.modalities_)
         self.prior = estimator.prior_loss_
@@ -182,10 +186,10 @@ class _Record:
             and self.recent_gain() > FALLING * abs(self.prior)
         )
 
-    def _kl(self, row):
+    def _kl(self, row: pd.Series) -> dict[str, float]:
         return {name: row[f"{self.part}_kl_{name}"] for name in self.names}
 
-    def _gains_alone(self, warm_up):
+    def _gains_alone(self, warm_up: pd.DataFrame) -> dict[str, float]:
         """By how much each branch beat a constant at the end of the warm-up, in nats.
 
         The less of training and validation: a small validation part may be lucky.
@@ -202,7 +206,7 @@ class _Record:
             for name in self.names
         }
 
-    def _with_fitted_variance(self, loss):
+    def _with_fitted_variance(self, loss: float) -> float:
         """A warm-up loss of regression, which takes the residual variance for 1, as in main."""
         task = self.estimator.net_.criterion_.task
         if not hasattr(task, "variance"):
@@ -211,14 +215,14 @@ class _Record:
         squared = max(2 * loss / n - log(2 * pi), MIN_VARIANCE)
         return n / 2 * (log(squared) + 1 + log(2 * pi))
 
-    def recent_gain(self):
+    def recent_gain(self) -> float:
         before = max(0, len(self.loss) - 1 - self.estimator.n_iter_no_change)
         return self.loss[before] - self.loss[self.kept]
 
-    def is_nothing(self, gain):
+    def is_nothing(self, gain: float) -> bool:
         return gain < NOTHING * abs(self.prior)
 
-    def summary(self):
+    def summary(self) -> str:
         kl = ", ".join(f"{name} {value:.2g}" for name, value in self.kl.items())
         return (
             f"{type(self.estimator).__name__}: {len(self.loss)} epochs, number {self.kept + 1} "
@@ -228,7 +232,7 @@ class _Record:
 
 
 # -- rules: each yields what it finds in a record --------------------------------------------------
-def _cut_short(record):
+def _cut_short(record: _Record) -> Iterator[Finding]:
     if record.is_cut_short:
         n = len(record.loss)
         yield Finding(
@@ -241,7 +245,7 @@ def _cut_short(record):
         )
 
 
-def _learned_nothing(record):
+def _learned_nothing(record: _Record) -> Iterator[Finding]:
     if record.is_nothing(record.gain) and not record.is_cut_short:
         yield Finding(
             "no better than a constant",
@@ -252,7 +256,7 @@ def _learned_nothing(record):
         )
 
 
-def _worse_than_alone(record):
+def _worse_than_alone(record: _Record) -> Iterator[Finding]:
     if not record.alone or record.is_cut_short:
         return
     best = max(record.alone, key=record.alone.__getitem__)
@@ -267,7 +271,7 @@ def _worse_than_alone(record):
         )
 
 
-def _closed(record):
+def _closed(record: _Record) -> Iterator[Finding]:
     total = sum(record.last_kl.values())
     if total < CLOSED:
         yield Finding(
@@ -278,7 +282,7 @@ def _closed(record):
         )
 
 
-def _beta_above(record):
+def _beta_above(record: _Record) -> Iterator[Finding]:
     estimator, bounds = record.estimator, record.estimator.beta_bounds_
     beta, limit = estimator.beta_, 1 / bounds.total_weight
     if beta > limit:
@@ -294,7 +298,7 @@ def _beta_above(record):
     yield Finding("beta above its bound", seen, "Lower beta or beta_scale, or set beta='auto'.")
 
 
-def _unused(record):
+def _unused(record: _Record) -> Iterator[Finding]:
     largest = max(record.kl.values())
     for name in record.names:
         share = record.kl[name] / largest if largest > CLOSED else 1.0
@@ -313,7 +317,7 @@ def _unused(record):
         yield Finding(f"unused modality {name!r}", f"{seen}.", change)
 
 
-def _dominant(record):
+def _dominant(record: _Record) -> Iterator[Finding]:
     total = sum(record.kl.values())
     unused = any(True for _ in _unused(record))
     for name, value in record.kl.items():
@@ -326,7 +330,7 @@ def _dominant(record):
             )
 
 
-def _unstable_weights(record):
+def _unstable_weights(record: _Record) -> Iterator[Finding]:
     settled = record.main.iloc[len(record.main) // 2 :]
     for name in record.names:
         jumps = np.abs(np.diff(settled[f"weight_{name}"]))
@@ -340,7 +344,7 @@ def _unstable_weights(record):
             )
 
 
-def _overfitting(record):
+def _overfitting(record: _Record) -> Iterator[Finding]:
     if record.part != "valid":
         return
     rise = record.loss[-1] - record.loss[record.kept]
@@ -365,7 +369,7 @@ def _overfitting(record):
         )
 
 
-def _warm_up_learned_nothing(record):
+def _warm_up_learned_nothing(record: _Record) -> Iterator[Finding]:
     if not record.alone or not all(map(record.is_nothing, record.alone.values())):
         return
     gains = ", ".join(f"{name} {max(gain, 0):.2g}" for name, gain in record.alone.items())

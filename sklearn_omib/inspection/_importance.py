@@ -1,18 +1,34 @@
 """What a fitted estimator loses when a whole modality is permuted."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from joblib import Parallel, delayed
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.metrics import check_scoring
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .._typing import Modalities, RandomState
+from ..data.container import ModalityDict
 from ..information._pairs import is_count
 from ._stages import as_container, last_step, pass_through, reorder, split_stages
 
 
 def modality_importance(
-    estimator, X, y, *, scoring=None, n_repeats=5, random_state=None, n_jobs=None
-):
+    estimator: BaseEstimator,
+    X: Modalities,
+    y: ArrayLike,
+    *,
+    scoring: str | Callable[..., float] | None = None,
+    n_repeats: int = 5,
+    random_state: RandomState = None,
+    n_jobs: int | None = None,
+) -> Bunch:
     """Permutation importance of whole modalities.
 
     The rows of one modality are permuted, all its columns together, and the importance is by how
@@ -85,7 +101,15 @@ def modality_importance(
     )
 
 
-def _permuted_scores(estimator, X, y, scorer, name, n_repeats, seed):
+def _permuted_scores(
+    estimator: Any,
+    X: ModalityDict,
+    y: Any,
+    scorer: Callable[..., float],
+    name: str,
+    n_repeats: int,
+    seed: int,
+) -> list[float]:
     rng = np.random.RandomState(seed)
     return [
         scorer(estimator, reorder(X, {name}, rng.permutation(len(X))), y) for _ in range(n_repeats)

@@ -1,26 +1,39 @@
 """How the information in xi changes while it is learned."""
 
+from __future__ import annotations
+
 import warnings
-from numbers import Integral
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone, is_classifier
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._modalities import check_modalities, flatten_block, take_rows
 from .._search import BaseOMIBCV
-from .._training import Snapshots
+from .._typing import Array, Modalities, RandomState
+from ..data.container import check_modalities, flatten_block, take_rows
 from ..information import mutual_information
 from ..information._pairs import is_count
+from ..nn import select
+from ..training.stopping import Snapshots
 from ._stages import as_container, find_omib, noisy_xi, split_stages
 
 
 def information_plane(
-    estimator, X, y, *, epochs=10, test_size=0.3, method="copula", random_state=None
-):
+    estimator: BaseEstimator,
+    X: Modalities,
+    y: ArrayLike,
+    *,
+    epochs: int | Collection[int] = 10,
+    test_size: float = 0.3,
+    method: str = "copula",
+    random_state: RandomState = None,
+) -> pd.DataFrame:
     """I(xi; y) and I(xi; v_m) along training, on rows that are held out.
 
     A clone of the estimator is fitted to part of the samples; at some epochs xi is read off the
@@ -92,7 +105,7 @@ def information_plane(
     check_consistent_length(X, y)
     stratify = y if is_classifier(model) and np.ndim(y) == 1 else None
     train, test = train_test_split(
-        np.arange(len(y)), test_size=test_size, stratify=stratify, random_state=rng
+        np.arange(np.shape(y)[0]), test_size=test_size, stratify=stratify, random_state=rng
     )
     X_train, X_test = take_rows(X, train), take_rows(X, test)
     for step in steps:
@@ -105,7 +118,7 @@ def information_plane(
     return _with_kl(table, model)
 
 
-def _one_network(estimator):
+def _one_network(estimator: Any) -> Any:
     """An unfitted copy of the estimator, or of the first network of a search."""
     if isinstance(estimator, BaseOMIBCV):
         check_is_fitted(estimator, "estimators_")
@@ -113,8 +126,8 @@ def _one_network(estimator):
     return clone(estimator).set_params(modalities=None, warm_start=False, n_members=1)
 
 
-def _numbered(epochs, model):
-    if not isinstance(epochs, Integral):
+def _numbered(epochs: int | Collection[int], model: Any) -> set[int]:
+    if not isinstance(epochs, int | np.integer):
         return set(epochs)
     if not is_count(epochs):
         raise ValueError(f"epochs must be a positive int or a collection of ints, got {epochs!r}.")
@@ -122,36 +135,41 @@ def _numbered(epochs, model):
     return set(np.round(steps).astype(int).tolist())
 
 
-def _watch(model, X, y, X_test, epochs, seed):
+def _watch(
+    model: Any, X: Any, y: Any, X_test: Any, epochs: set[int], seed: int
+) -> dict[int, Array]:
     """Fit the model; xi of X_test by epoch, the kept one included."""
-    path = {}
+    seen = {}
 
-    def read(epoch):
-        path[epoch] = noisy_xi(model, X_test, seed)
+    def read(epoch: int, net: Any) -> None:
+        seen[epoch] = select(net.live.module, [0])
 
     model._watchers = (("snapshots", Snapshots(epochs, read)),)
     try:
         model.fit(X, y)
     finally:
         del model._watchers
-    read(_kept_epoch(model))
+    path = {epoch: noisy_xi(model, X_test, seed, module) for epoch, module in seen.items()}
+    path[_kept_epoch(model)] = noisy_xi(model, X_test, seed)
     return dict(sorted(path.items()))
 
 
-def _kept_epoch(model):
+def _kept_epoch(model: Any) -> int:
     main = model.history_[model.history_.phase == "main"]
     if "valid_task_loss" not in main:
         return len(main)
     return int(main.valid_task_loss.to_numpy().argmin()) + 1
 
 
-def _measure(path, X, y, model, method, seed):
+def _measure(
+    path: Mapping[int, Array], X: Modalities, y: Array, model: Any, method: str, seed: int
+) -> pd.DataFrame:
     """Information of each xi on y and on the modalities."""
     blocks = {name: flatten_block(block) for name, block in check_modalities(X).items()}
     labels = is_classifier(model) and y.ndim == 1
     sources = {"I(xi; y)": (y, labels)}
     sources |= {f"I(xi; {name})": (block, False) for name, block in blocks.items()}
-    options = {"method": method, "random_state": seed}
+    options: dict[str, Any] = {"method": method, "random_state": seed}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the same for each epoch
         rows = {
@@ -164,7 +182,7 @@ def _measure(path, X, y, model, method, seed):
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("epoch")
 
 
-def _with_kl(table, model):
+def _with_kl(table: pd.DataFrame, model: Any) -> pd.DataFrame:
     """The table with the KL of each modality in training, and which epoch is kept."""
     main = model.history_[model.history_.phase == "main"]
     for name in model.modalities_:

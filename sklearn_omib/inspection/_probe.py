@@ -1,7 +1,14 @@
 """What can still be read off the representation."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -9,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .._typing import Array, Modalities, RandomState
 from ..information._pairs import is_discrete
 from ._stages import as_container, find_omib, noisy_xi, pass_through, unwrap
 
@@ -17,15 +25,15 @@ SOURCES = ("noisy_xi", "xi", "inputs")
 
 
 def bottleneck_probe(
-    estimator,
-    X,
-    variables,
+    estimator: BaseEstimator,
+    X: Modalities,
+    variables: Mapping[str, ArrayLike],
     *,
-    from_=SOURCES,
-    cv=5,
-    n_jobs=None,
-    random_state=None,
-):
+    from_: str | Sequence[str] = SOURCES,
+    cv: Any = 5,
+    n_jobs: int | None = None,
+    random_state: RandomState = None,
+) -> pd.DataFrame:
     """How well given variables can be decoded from the representation xi, and from its inputs.
 
     A cross-validated linear probe predicts each variable: ridge regression for numbers, logistic
@@ -111,7 +119,14 @@ def bottleneck_probe(
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("variable")
 
 
-def _decode(name, values, sources, cv, n_jobs, seed):
+def _decode(
+    name: str,
+    values: ArrayLike,
+    sources: Mapping[str, Array],
+    cv: Any,
+    n_jobs: int | None,
+    seed: int,
+) -> dict[str, str | float]:
     """One row of the table: how well the values are predicted from each source."""
     values = _checked(name, values)
     labels = values.ndim == 1 and is_discrete(values, "auto")
@@ -135,7 +150,7 @@ def _decode(name, values, sources, cv, n_jobs, seed):
     return row | {"chance": chance}
 
 
-def _checked(name, values):
+def _checked(name: str, values: ArrayLike) -> Array:
     values = np.asarray(values)
     if pd.isna(values).any():
         raise ValueError(f"Variable {name!r} has missing values; leave these samples out.")

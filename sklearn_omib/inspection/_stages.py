@@ -1,32 +1,39 @@
 """What the inspections share: the estimator behind a search or pipeline, and its modalities."""
 
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from .._devices import cpu_threads
-from .._modalities import (
+from .._estimator import BaseMultimodal
+from .._search import BaseOMIBCV
+from .._typing import Array, Block, Modalities
+from ..data.checks import validate_modalities
+from ..data.container import (
     ModalityDict,
     check_modalities,
     column_layout,
     holds_modalities,
     take_rows,
 )
-from .._omib import BaseOMIB
-from .._search import BaseOMIBCV
-from .._validation import validate_modalities
+from ..methods import OMIB
 from ..preprocessing import ModalitySplitter, ModalityTransformer
+from ..training.devices import cpu_threads
 
 KEEP_APART = (ModalityTransformer, ModalitySplitter, str, type(None))  # "passthrough" is a str
 
 
-def unwrap(estimator):
+def unwrap(estimator: Any) -> Any:
     """The best estimator of a fitted search, else the estimator itself."""
     while hasattr(estimator, "best_estimator_"):
         estimator = estimator.best_estimator_
     return estimator
 
 
-def split_stages(estimator):
+def split_stages(estimator: Any) -> tuple[list[Any], Any]:
     """Leading steps of a pipeline that hand on modalities, and what stands behind them.
 
     Modalities are those that reach the second part, so that a transformer that names them all
@@ -50,16 +57,17 @@ def split_stages(estimator):
     return steps, rest[0] if len(rest) == 1 else rest
 
 
-def last_step(estimator):
+def last_step(estimator: Any) -> Any:
     """The final estimator of a pipeline or search, else the estimator itself."""
     estimator = unwrap(estimator)
     return estimator[-1] if isinstance(estimator, Pipeline) else estimator
 
 
-def find_omib(estimator):
+def find_omib(estimator: Any) -> Any:
     """The OMIB estimator or search at the end of a pipeline or search."""
     found = last_step(estimator)
-    if not isinstance(found, (BaseOMIB, BaseOMIBCV)):
+    learns_omib = isinstance(found, BaseMultimodal) and isinstance(found._make_method(), OMIB)
+    if not learns_omib and not isinstance(found, BaseOMIBCV):
         raise TypeError(
             "estimator must be an OMIB estimator, its search over beta, or a pipeline or search "
             f"that ends in one, got {type(found).__name__}."
@@ -67,7 +75,7 @@ def find_omib(estimator):
     return found
 
 
-def as_container(X, steps, rest):
+def as_container(X: Modalities, steps: list[Any], rest: Any) -> Any:
     """X as a container, where the steps in front do not make one of a table."""
     if holds_modalities(X):
         return check_modalities(X)
@@ -78,32 +86,35 @@ def as_container(X, steps, rest):
     return check_modalities(X, column_layout(fitted) if cut is None and len(fitted) > 1 else cut)
 
 
-def pass_through(steps, X):
+def pass_through(steps: list[Any], X: Any) -> ModalityDict:
     """The container that fitted steps hand on."""
     for step in steps:
         X = step.transform(X)
     return X
 
 
-def reorder(X, names, order):
+def reorder(X: ModalityDict, names: Collection[str], order: Array) -> ModalityDict:
     """X with the rows of the named modalities in another order."""
     return ModalityDict(
         {name: _reorder(block, order) if name in names else block for name, block in X.items()}
     )
 
 
-def _reorder(block, order):
+def _reorder(block: Block, order: Array) -> Block:
     shuffled = take_rows(block, order)
     # a frame's own index would tell that its rows stand elsewhere
     return shuffled.set_axis(block.index) if hasattr(block, "iloc") else shuffled
 
 
-def noisy_xi(estimator, X, seed):
-    """xi with noise in the codes, as the head meets it in training; of a search, side by side."""
-    networks = getattr(estimator, "estimators_", [estimator])
-    parts = []
-    for network in networks:
-        data = network._tensor_data(validate_modalities(network, X, reset=False))
-        with cpu_threads(network.n_threads):
-            parts.append(network.net_.sampled_xi(data, seed).cpu().numpy())
-    return np.hstack(parts)
+def noisy_xi(estimator: Any, X: Any, seed: int, module: Any = None) -> Array:
+    """xi with noise in the codes, as the head meets it in training; of a search, side by side.
+
+    ``module`` is a network to take in the place of the fitted one.
+    """
+    fits = getattr(estimator, "estimators_", [estimator])
+    found = []
+    for fit in fits:
+        with cpu_threads(fit.n_threads):
+            parts = fit._parts(validate_modalities(fit, X, reset=False))
+            found.append(fit.net_.sampled_xi(parts, seed, module).cpu().numpy())
+    return np.hstack(found)

@@ -27,7 +27,8 @@ from .fusion import (
     SumFusion,
     UnnormedAttentionFusion,
 )
-from .layers import mlp
+from .layers import StackedBilinear, StackedLayerNorm, StackedLinear, mlp
+from .losses import BernoulliTask, CategoricalTask, GaussianTask
 from .model import FusionNetwork, NetworkOutput, OMIBNetwork
 from .objective import Objective, ObjectiveTerms, OMIBObjective, dynamic_weights
 from .one_class import (
@@ -37,8 +38,7 @@ from .one_class import (
     OneClassTask,
 )
 from .random import Dropout, GeneratorStack, seeded_initialisation, set_generator
-from .stacking import stack, unstack
-from .tasks import BernoulliTask, CategoricalTask, GaussianTask
+from .stacking import Copies, select
 
 __all__ = [
     "BernoulliTask",
@@ -47,6 +47,7 @@ __all__ = [
     "ConcatFusion",
     "Conv1dEncoder",
     "Conv2dEncoder",
+    "Copies",
     "CrossAttentionFusion",
     "Dropout",
     "FiLMFusion",
@@ -74,6 +75,9 @@ __all__ = [
     "SparseBatch",
     "SparseEncoder",
     "SparseLinear",
+    "StackedBilinear",
+    "StackedLayerNorm",
+    "StackedLinear",
     "SumFusion",
     "UnnormedAttentionFusion",
     "VariationalBottleneck",
@@ -82,7 +86,6 @@ __all__ = [
     "gaussian_kl",
     "mlp",
     "seeded_initialisation",
+    "select",
     "set_generator",
-    "stack",
-    "unstack",
 ]

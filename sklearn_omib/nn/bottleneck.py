@@ -2,11 +2,11 @@
 
 from typing import NamedTuple
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .random import standard_normal_like
+from .layers import linear
+from .random import AnyGenerator, standard_normal_like
 
 MIN_SIGMA = 1e-6  # keeps ln sigma finite
 
@@ -24,9 +24,9 @@ class Code(NamedTuple):
         A draw while training, the mean otherwise.
     """
 
-    mu: torch.Tensor
-    sigma: torch.Tensor | None
-    zeta: torch.Tensor
+    mu: Tensor
+    sigma: Tensor | None
+    zeta: Tensor
 
 
 class VariationalBottleneck(nn.Module):
@@ -42,14 +42,16 @@ class VariationalBottleneck(nn.Module):
         Width of z.
     latent_dim : int
         Width k of the code.
+    stack : int or None, default=None
+        Number of networks side by side.
     """
 
-    def __init__(self, input_dim, latent_dim):
+    def __init__(self, input_dim: int, latent_dim: int, stack: int | None = None) -> None:
         super().__init__()
-        self.heads = nn.Linear(input_dim, 2 * latent_dim)
-        self.generator = None
+        self.heads = linear(input_dim, 2 * latent_dim, stack)
+        self.generator: AnyGenerator = None
 
-    def forward(self, z):
+    def forward(self, z: Tensor) -> Code:
         mu, s = self.heads(z).chunk(2, -1)
         sigma = F.softplus(s) + MIN_SIGMA
         if not self.training:
@@ -63,18 +65,19 @@ class Projection(nn.Module):
     Parameters
     ----------
     input_dim, latent_dim : int
+    stack : int or None, default=None
     """
 
-    def __init__(self, input_dim, latent_dim):
+    def __init__(self, input_dim: int, latent_dim: int, stack: int | None = None) -> None:
         super().__init__()
-        self.heads = nn.Linear(input_dim, latent_dim)
+        self.heads = linear(input_dim, latent_dim, stack)
 
-    def forward(self, z):
+    def forward(self, z: Tensor) -> Code:
         zeta = self.heads(z)
         return Code(zeta, None, zeta)
 
 
-def gaussian_kl(mu, sigma):
+def gaussian_kl(mu: Tensor, sigma: Tensor) -> Tensor:
     """KL(N(mu, diag sigma^2) || N(0, I)) = 1/2 sum_j (mu_j^2 + sigma_j^2 - 1 - ln sigma_j^2).
 
     Parameters

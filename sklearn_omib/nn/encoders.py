@@ -1,16 +1,17 @@
 """Encoders Enc_m: v_m -> z_m, one per modality (App. H of the paper)."""
 
-import copy
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import mlp
+from .layers import linear, mlp
 from .random import Dropout
+from .stacking import copy_module, side_by_side
 
 
 class SparseBatch(NamedTuple):
@@ -24,9 +25,14 @@ class SparseBatch(NamedTuple):
     values : Tensor of shape (n_stored,)
     """
 
-    columns: torch.Tensor
-    offsets: torch.Tensor
-    values: torch.Tensor
+    columns: Tensor
+    offsets: Tensor
+    values: Tensor
+
+
+Input: TypeAlias = Tensor | SparseBatch | list[SparseBatch]  # a list: one for each network
+Inputs: TypeAlias = Mapping[str, Input]
+Factory: TypeAlias = Callable[[tuple[int, ...]], nn.Module]
 
 
 class MLPEncoder(nn.Module):
@@ -44,15 +50,25 @@ class MLPEncoder(nn.Module):
         Behind each gelu.
     input_dropout : float, default=0.0
         On v.
+    stack : int or None, default=None
+        Number of networks side by side.
     """
 
-    def __init__(self, input_shape, hidden_dim, n_layers, dropout, input_dropout=0.0):
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        hidden_dim: int,
+        n_layers: int,
+        dropout: float,
+        input_dropout: float = 0.0,
+        stack: int | None = None,
+    ) -> None:
         super().__init__()
         self.n_dims = len(input_shape)
         self.input_dropout = Dropout(input_dropout)
-        self.layers = mlp(prod(input_shape), hidden_dim, hidden_dim, n_layers, dropout)
+        self.layers = mlp(prod(input_shape), hidden_dim, hidden_dim, n_layers, dropout, stack)
 
-    def forward(self, v):
+    def forward(self, v: Tensor) -> Tensor:
         return self.layers(self.input_dropout(v.flatten(-self.n_dims)))
 
 
@@ -67,14 +83,21 @@ class LinearEncoder(nn.Module):
     Parameters as :class:`MLPEncoder`; ``n_layers`` and ``dropout`` have no part in it.
     """
 
-    def __init__(self, input_shape, hidden_dim, n_layers=1, dropout=0.0):
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        hidden_dim: int,
+        n_layers: int = 1,
+        dropout: float = 0.0,
+        stack: int | None = None,
+    ) -> None:
         super().__init__()
         self.n_dims, n_columns = len(input_shape), prod(input_shape)
         self.scale = min(hidden_dim / n_columns, 1.0)
-        self.map = nn.Linear(n_columns, hidden_dim, bias=False)
+        self.map = linear(n_columns, hidden_dim, stack, bias=False)
         self.map.weight.data /= self.scale
 
-    def forward(self, v):
+    def forward(self, v: Tensor) -> Tensor:
         return self.map(self.scale * v.flatten(-self.n_dims))
 
 
@@ -84,12 +107,20 @@ class LinearMLPEncoder(MLPEncoder):
     Dropout of inputs is on the MLP alone. Parameters as :class:`MLPEncoder`.
     """
 
-    def __init__(self, input_shape, hidden_dim, n_layers, dropout, input_dropout=0.0):
-        super().__init__(input_shape, hidden_dim, n_layers, dropout, input_dropout)
-        self.linear = LinearEncoder(input_shape, hidden_dim)
-        self.layers[0].weight.data /= self.linear.scale
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        hidden_dim: int,
+        n_layers: int,
+        dropout: float,
+        input_dropout: float = 0.0,
+        stack: int | None = None,
+    ) -> None:
+        super().__init__(input_shape, hidden_dim, n_layers, dropout, input_dropout, stack)
+        self.linear = LinearEncoder(input_shape, hidden_dim, stack=stack)
+        self.layers[0].get_parameter("weight").data /= self.linear.scale
 
-    def forward(self, v):
+    def forward(self, v: Tensor) -> Tensor:
         return self.linear(v) + super().forward(self.linear.scale * v)
 
 
@@ -102,13 +133,13 @@ class SparseLinear(nn.Module):
     n_outputs : int
     """
 
-    def __init__(self, n_features, n_outputs):
+    def __init__(self, n_features: int, n_outputs: int) -> None:
         super().__init__()
         bound = max(n_features, 1) ** -0.5
         self.weight = nn.Parameter(torch.empty(n_features, n_outputs).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(n_outputs).uniform_(-bound, bound))
 
-    def forward(self, batch):
+    def forward(self, batch: SparseBatch) -> Tensor:
         product = F.embedding_bag(
             batch.columns,
             self.weight,
@@ -122,11 +153,18 @@ class SparseLinear(nn.Module):
 class SparseEncoder(MLPEncoder):
     """An MLP whose first layer reads a :class:`SparseBatch`; parameters as :class:`MLPEncoder`."""
 
-    def __init__(self, input_shape, hidden_dim, n_layers, dropout, input_dropout=0.0):
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        hidden_dim: int,
+        n_layers: int,
+        dropout: float,
+        input_dropout: float = 0.0,
+    ) -> None:
         super().__init__((1,), hidden_dim, n_layers, dropout, input_dropout)
         self.layers[0] = SparseLinear(prod(input_shape), hidden_dim)
 
-    def forward(self, batch):
+    def forward(self, batch: Any) -> Tensor:  # a SparseBatch, where an MLPEncoder reads a Tensor
         return self.layers(batch._replace(values=self.input_dropout(batch.values)))
 
 
@@ -142,7 +180,9 @@ class Conv1dEncoder(nn.Module):
     dropout : float
     """
 
-    def __init__(self, input_shape, hidden_dim, n_layers, dropout):
+    def __init__(
+        self, input_shape: tuple[int, ...], hidden_dim: int, n_layers: int, dropout: float
+    ) -> None:
         super().__init__()
         self.stem = nn.Conv1d(input_shape[1], hidden_dim, 5, padding=2)
         self.blocks = nn.ModuleList(
@@ -156,7 +196,7 @@ class Conv1dEncoder(nn.Module):
         )
         self.out = nn.Linear(2 * hidden_dim, hidden_dim)
 
-    def forward(self, v):
+    def forward(self, v: Tensor) -> Tensor:
         h = self.stem(v.transpose(1, 2))
         for block in self.blocks:
             h = h + block(h)
@@ -176,14 +216,16 @@ class GRUEncoder(nn.Module):
         Applied to the summary of the sequence.
     """
 
-    def __init__(self, input_shape, hidden_dim, n_layers, dropout):
+    def __init__(
+        self, input_shape: tuple[int, ...], hidden_dim: int, n_layers: int, dropout: float
+    ) -> None:
         super().__init__()
         self.gru = nn.GRU(
             input_shape[1], hidden_dim, n_layers, batch_first=True, bidirectional=True
         )
         self.out = nn.Sequential(Dropout(dropout), nn.Linear(4 * hidden_dim, hidden_dim))
 
-    def forward(self, v):
+    def forward(self, v: Tensor) -> Tensor:
         states, last = self.gru(v)
         return self.out(torch.cat([last[-2], last[-1], states.mean(1)], 1))
 
@@ -201,7 +243,9 @@ class Conv2dEncoder(nn.Module):
     dropout : float
     """
 
-    def __init__(self, input_shape, hidden_dim, n_layers, dropout):
+    def __init__(
+        self, input_shape: tuple[int, ...], hidden_dim: int, n_layers: int, dropout: float
+    ) -> None:
         super().__init__()
         width = max(hidden_dim // 4, 8)
         self.stem = nn.Conv2d(input_shape[0], width, 3, padding=1)
@@ -221,7 +265,7 @@ class Conv2dEncoder(nn.Module):
         )
         self.out = nn.Sequential(nn.GELU(), Dropout(dropout), nn.Linear(hidden_dim, hidden_dim))
 
-    def forward(self, v):
+    def forward(self, v: Tensor) -> Tensor:
         h = self.stem(v)
         for shortcut, block in zip(self.shortcuts, self.blocks, strict=True):
             h = shortcut(h) + block(h)
@@ -231,21 +275,22 @@ class Conv2dEncoder(nn.Module):
 class _Reads(NamedTuple):
     """An encoder's class and the dimensions of the samples it can read."""
 
-    encoder: type
-    dims: tuple | None  # None reads any
+    encoder: type[nn.Module]
+    dims: tuple[int, ...] | None  # None reads any
     sparse: bool
     meaning: str
     input_dropout: bool = False
+    stacks: bool = False  # whether it takes several networks side by side
 
-    def block(self, n_dims, is_sparse):
+    def block(self, n_dims: int, is_sparse: bool) -> bool:
         """Whether it reads blocks whose samples have so many dimensions."""
         return self.sparse == is_sparse and (self.dims is None or n_dims in self.dims)
 
 
 ENCODERS = {
-    "mlp": _Reads(MLPEncoder, None, False, "dense blocks", True),
-    "linear": _Reads(LinearEncoder, None, False, "dense blocks"),
-    "linear_mlp": _Reads(LinearMLPEncoder, None, False, "dense blocks", True),
+    "mlp": _Reads(MLPEncoder, None, False, "dense blocks", True, True),
+    "linear": _Reads(LinearEncoder, None, False, "dense blocks", stacks=True),
+    "linear_mlp": _Reads(LinearMLPEncoder, None, False, "dense blocks", True, True),
     "conv1d": _Reads(Conv1dEncoder, (2,), False, "sequences (n_samples, time, channels)"),
     "gru": _Reads(GRUEncoder, (2,), False, "sequences (n_samples, time, channels)"),
     "conv2d": _Reads(Conv2dEncoder, (3,), False, "images (n_samples, channels, height, width)"),
@@ -254,14 +299,23 @@ ENCODERS = {
 DEFAULT_BY_DIMS = {1: "mlp", 2: "conv1d", 3: "conv2d"}
 
 
-def default_encoder(sample_shape, is_sparse):
+def default_encoder(sample_shape: tuple[int, ...], is_sparse: bool) -> str:
     """Name of the encoder a block takes when none is given."""
     return "sparse" if is_sparse else DEFAULT_BY_DIMS.get(len(sample_shape), "mlp")
 
 
 def build_encoder(
-    name, encoder, sample_shape, is_sparse, *, hidden_dim, n_layers, dropout, input_dropout=0.0
-):
+    name: str,
+    encoder: str | nn.Module | Factory,
+    sample_shape: tuple[int, ...],
+    is_sparse: bool,
+    *,
+    hidden_dim: int,
+    n_layers: int,
+    dropout: float,
+    input_dropout: float = 0.0,
+    stack: int | None = None,
+) -> tuple[nn.Module, int]:
     """Make the encoder of one modality.
 
     Parameters
@@ -269,10 +323,14 @@ def build_encoder(
     name : str
         Of the modality, for messages.
     encoder : str, torch.nn.Module or callable
-        A key of ``ENCODERS``; a module, of which a copy is taken; or a factory called with
-        ``sample_shape`` that returns a module.
+        A key of ``ENCODERS``; a module; or a factory called with ``sample_shape`` that returns a
+        module. Modules are copied, also what a factory returns, and never trained in place.
     sample_shape : tuple of int
     is_sparse : bool
+    hidden_dim, n_layers : int
+    dropout, input_dropout : float
+    stack : int or None, default=None
+        Number of networks side by side.
 
     Returns
     -------
@@ -285,46 +343,64 @@ def build_encoder(
     ValueError
         If the encoder is unknown, cannot read the block, or does not return (batch, width).
     """
-    if isinstance(encoder, str):
-        if encoder not in ENCODERS:
+    widths: set[int] = set()
+
+    def seen(module: nn.Module) -> nn.Module:
+        """The module, once samples went through it: a lazy one has its weights only then."""
+        widths.add(_output_width(name, module, sample_shape, is_sparse))
+        return module
+
+    if not isinstance(encoder, str):
+        module = side_by_side(lambda: seen(_foreign(name, encoder, sample_shape)), stack)
+        if len(widths) > 1:
             raise ValueError(
-                f"Unknown encoder {encoder!r} for modality {name!r}; known are {sorted(ENCODERS)}, "
-                "a torch module or a factory."
+                f"The encoder factory of modality {name!r} returned encoders of several widths, "
+                f"{sorted(widths)}."
             )
-        reads = ENCODERS[encoder]
-        if not reads.block(len(sample_shape), is_sparse):
-            kind = "a sparse block" if is_sparse else "a dense block"
+        return module, widths.pop()
+    if encoder not in ENCODERS:
+        raise ValueError(
+            f"Unknown encoder {encoder!r} for modality {name!r}; known are {sorted(ENCODERS)}, "
+            "a torch module or a factory."
+        )
+    reads = ENCODERS[encoder]
+    if not reads.block(len(sample_shape), is_sparse):
+        kind = "a sparse block" if is_sparse else "a dense block"
+        raise ValueError(
+            f"Encoder {encoder!r} reads {reads.meaning}, but modality {name!r} is {kind} with "
+            f"samples of shape {sample_shape}."
+        )
+    options: dict[str, Any] = {"input_dropout": input_dropout} if reads.input_dropout else {}
+    shape = (sample_shape, hidden_dim, n_layers, dropout)
+    if reads.stacks:
+        return reads.encoder(*shape, **options, stack=stack), hidden_dim
+    return side_by_side(lambda: seen(reads.encoder(*shape, **options)), stack), hidden_dim
+
+
+def _foreign(name: str, encoder: nn.Module | Factory, sample_shape: tuple[int, ...]) -> nn.Module:
+    """A copy of a user's module, or of what a factory returns."""
+    if not isinstance(encoder, nn.Module):
+        if not callable(encoder):
             raise ValueError(
-                f"Encoder {encoder!r} reads {reads.meaning}, but modality {name!r} is {kind} with "
-                f"samples of shape {sample_shape}."
+                f"The encoder of modality {name!r} must be a name, a torch module or a factory, "
+                f"got {type(encoder).__name__}."
             )
-        options = {"input_dropout": input_dropout} if reads.input_dropout else {}
-        module = reads.encoder(sample_shape, hidden_dim, n_layers, dropout, **options)
-    elif isinstance(encoder, nn.Module):
-        module = own_dropout(copy.deepcopy(encoder))
-    elif callable(encoder):
         try:
-            module = encoder(sample_shape)
+            encoder = encoder(sample_shape)
         except Exception as error:
             raise ValueError(
                 f"The encoder factory of modality {name!r} failed on the shape of a sample, "
                 f"{sample_shape}: {error}"
             ) from error
-        if not isinstance(module, nn.Module):
+        if not isinstance(encoder, nn.Module):
             raise ValueError(
                 f"The encoder factory of modality {name!r} must return a torch.nn.Module, got "
-                f"{type(module).__name__}."
+                f"{type(encoder).__name__}."
             )
-        module = own_dropout(module)
-    else:
-        raise ValueError(
-            f"The encoder of modality {name!r} must be a name, a torch module or a factory, got "
-            f"{type(encoder).__name__}."
-        )
-    return module, _output_width(name, module, sample_shape, is_sparse)
+    return own_dropout(copy_module(encoder))
 
 
-def own_dropout(module):
+def own_dropout(module: nn.Module) -> nn.Module:
     """Replace torch's Dropout, which draws from the process's generator, by ours."""
     if type(module) is nn.Dropout:
         return Dropout(module.p)
@@ -333,9 +409,11 @@ def own_dropout(module):
     return module
 
 
-def _output_width(name, module, sample_shape, is_sparse):
+def _output_width(
+    name: str, module: nn.Module, sample_shape: tuple[int, ...], is_sparse: bool
+) -> int:
     """Run two empty samples through the encoder to learn the width of z_m."""
-    example: SparseBatch | torch.Tensor
+    example: SparseBatch | Tensor
     if is_sparse:
         none = torch.zeros(0)
         example = SparseBatch(none.long(), torch.zeros(2, dtype=torch.long), none)

@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from .layers import layer_norm, linear, parameter
 from .random import Dropout
 
 
@@ -22,10 +23,10 @@ class Fused(NamedTuple):
         What the fusion adds to an objective: of each sample, (batch,), or of the batch, ().
     """
 
-    xi: torch.Tensor
-    tokens: torch.Tensor
-    attention: torch.Tensor | None = None
-    penalties: dict = {}
+    xi: Tensor
+    tokens: Tensor
+    attention: Tensor | None = None
+    penalties: dict[str, Tensor] = {}
 
 
 class CrossAttentionFusion(nn.Module):
@@ -44,19 +45,28 @@ class CrossAttentionFusion(nn.Module):
         Must divide latent_dim.
     dropout : float
         On the values attended to.
+    stack : int or None, default=None
+        Number of networks side by side.
     """
 
-    def __init__(self, n_modalities, latent_dim, n_heads, dropout):
+    def __init__(
+        self,
+        n_modalities: int,
+        latent_dim: int,
+        n_heads: int,
+        dropout: float,
+        stack: int | None = None,
+    ) -> None:
         super().__init__()
         self.n_heads = n_heads
-        self.embedding = nn.Parameter(torch.randn(n_modalities, latent_dim) * 0.02)
-        self.in_proj = nn.Linear(latent_dim, 3 * latent_dim)
-        self.out_proj = nn.Linear(latent_dim, latent_dim)
+        self.embedding = parameter(lambda: torch.randn(n_modalities, latent_dim) * 0.02, stack)
+        self.in_proj = linear(latent_dim, 3 * latent_dim, stack)
+        self.out_proj = linear(latent_dim, latent_dim, stack)
         self.dropout = Dropout(dropout)
-        self.norm: nn.Module = nn.LayerNorm(latent_dim)
-        self.project = nn.Linear(n_modalities * latent_dim, latent_dim)
+        self.norm: nn.Module = layer_norm(latent_dim, stack)
+        self.project = linear(n_modalities * latent_dim, latent_dim, stack)
 
-    def attend(self, tokens):
+    def attend(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Multi-head self-attention over the modalities.
 
         Parameters
@@ -68,15 +78,20 @@ class CrossAttentionFusion(nn.Module):
         values : Tensor of shape (batch, n_modalities, latent_dim)
         attention : Tensor of shape (batch, n_heads, n_modalities, n_modalities)
         """
-        k = tokens.shape[-1]
-        projected = self.in_proj(tokens).unflatten(-1, (3, self.n_heads, -1))
-        query, key, value = projected.transpose(-2, -4).unbind(-3)
-        scores = query @ key.transpose(-1, -2) * (k // self.n_heads) ** -0.5
-        attention = scores.softmax(-1)
-        values = (attention @ value).transpose(-2, -3).flatten(-2)
+        width = tokens.shape[-1] // self.n_heads
+        # samples last: all else is small, and what is computed runs along the last dimension
+        projected = self.in_proj(tokens).movedim(-3, -1).contiguous()
+        projected = projected.unflatten(-2, (3, self.n_heads, width))
+        query, key, value = projected.unbind(-4)  # (..., n_modalities, n_heads, width, batch)
+        scores = (query.unsqueeze(-4) * (width**-0.5 * key).unsqueeze(-5)).sum(-2)
+        attention = (scores - scores.detach().amax(-3, keepdim=True)).exp()
+        attention = attention / attention.sum(-3, keepdim=True)
+        values = (attention.unsqueeze(-2) * value.unsqueeze(-5)).sum(-4)
+        values = values.flatten(-3, -2).movedim(-1, -3)
+        attention = attention.movedim((-1, -2), (-4, -3))
         return self.out_proj(values), attention
 
-    def forward(self, zeta):
+    def forward(self, zeta: Tensor) -> Fused:
         tokens = zeta + self.embedding.unsqueeze(-3)
         values, attention = self.attend(self.norm(tokens))
         tokens = tokens + self.dropout(values)
@@ -93,8 +108,15 @@ class UnnormedAttentionFusion(CrossAttentionFusion):
     Parameters as :class:`CrossAttentionFusion`.
     """
 
-    def __init__(self, n_modalities, latent_dim, n_heads, dropout):
-        super().__init__(n_modalities, latent_dim, n_heads, dropout)
+    def __init__(
+        self,
+        n_modalities: int,
+        latent_dim: int,
+        n_heads: int,
+        dropout: float,
+        stack: int | None = None,
+    ) -> None:
+        super().__init__(n_modalities, latent_dim, n_heads, dropout, stack)
         self.norm = nn.Identity()
 
 
@@ -105,28 +127,42 @@ class ConcatFusion(nn.Module):
     nor in the fusions below.
     """
 
-    def __init__(self, n_modalities, latent_dim, n_heads=None, dropout=None):
+    def __init__(
+        self,
+        n_modalities: int,
+        latent_dim: int,
+        n_heads: int | None = None,
+        dropout: float | None = None,
+        stack: int | None = None,
+    ) -> None:
         super().__init__()
-        self.project = nn.Linear(n_modalities * latent_dim, latent_dim)
+        self.project = linear(n_modalities * latent_dim, latent_dim, stack)
 
-    def forward(self, zeta):
+    def forward(self, zeta: Tensor) -> Fused:
         return Fused(self.project(zeta.flatten(-2)), zeta)
 
 
 class SumFusion(nn.Module):
     """xi = sum_m zeta_m."""
 
-    def __init__(self, n_modalities, latent_dim, n_heads=None, dropout=None):
+    def __init__(
+        self,
+        n_modalities: int,
+        latent_dim: int,
+        n_heads: int | None = None,
+        dropout: float | None = None,
+        stack: int | None = None,
+    ) -> None:
         super().__init__()
 
-    def forward(self, zeta):
+    def forward(self, zeta: Tensor) -> Fused:
         return Fused(zeta.sum(-2), zeta)
 
 
 class MeanFusion(SumFusion):
     """xi = 1/M sum_m zeta_m."""
 
-    def forward(self, zeta):
+    def forward(self, zeta: Tensor) -> Fused:
         return Fused(zeta.mean(-2), zeta)
 
 
@@ -137,16 +173,25 @@ class GatedFusion(nn.Module):
     two modalities gates the other; here each is gated by all others.
     """
 
-    def __init__(self, n_modalities, latent_dim, n_heads=None, dropout=None):
+    def __init__(
+        self,
+        n_modalities: int,
+        latent_dim: int,
+        n_heads: int | None = None,
+        dropout: float | None = None,
+        stack: int | None = None,
+    ) -> None:
         super().__init__()
         others = (n_modalities - 1) * latent_dim
         self.gates = nn.ModuleList(
-            nn.Linear(others, latent_dim) for _ in range(n_modalities) if others
+            linear(others, latent_dim, stack) for _ in range(n_modalities) if others
         )
-        self.values = nn.ModuleList(nn.Linear(latent_dim, latent_dim) for _ in range(n_modalities))
-        self.project = nn.Linear(latent_dim, latent_dim)
+        self.values = nn.ModuleList(
+            linear(latent_dim, latent_dim, stack) for _ in range(n_modalities)
+        )
+        self.project = linear(latent_dim, latent_dim, stack)
 
-    def forward(self, zeta):
+    def forward(self, zeta: Tensor) -> Fused:
         parts = zeta.unbind(-2)
         tokens = [value(part) for value, part in zip(self.values, parts, strict=True)]
         for m, gate in enumerate(self.gates):
@@ -162,13 +207,20 @@ class FiLMFusion(nn.Module):
     Visual Reasoning with a General Conditioning Layer", AAAI 2018).
     """
 
-    def __init__(self, n_modalities, latent_dim, n_heads=None, dropout=None):
+    def __init__(
+        self,
+        n_modalities: int,
+        latent_dim: int,
+        n_heads: int | None = None,
+        dropout: float | None = None,
+        stack: int | None = None,
+    ) -> None:
         super().__init__()
         others = (n_modalities - 1) * latent_dim
-        self.modulate = nn.Linear(others, 2 * latent_dim) if others else None
-        self.project = nn.Linear(latent_dim, latent_dim)
+        self.modulate = linear(others, 2 * latent_dim, stack) if others else None
+        self.project = linear(latent_dim, latent_dim, stack)
 
-    def forward(self, zeta):
+    def forward(self, zeta: Tensor) -> Fused:
         modulated = zeta.select(-2, 0)
         if self.modulate is not None:
             gamma, delta = self.modulate(zeta[..., 1:, :].flatten(-2)).chunk(2, -1)
@@ -186,23 +238,30 @@ class LowRankFusion(nn.Module):
 
     RANK = 4
 
-    def __init__(self, n_modalities, latent_dim, n_heads=None, dropout=None):
+    def __init__(
+        self,
+        n_modalities: int,
+        latent_dim: int,
+        n_heads: int | None = None,
+        dropout: float | None = None,
+        stack: int | None = None,
+    ) -> None:
         super().__init__()
         width = self.RANK * latent_dim
-        factors = [nn.Linear(latent_dim, width) for _ in range(n_modalities)]
+        factors = [linear(latent_dim, width, stack) for _ in range(n_modalities)]
         for factor in factors:
-            nn.init.ones_(factor.bias)
+            nn.init.ones_(factor.get_parameter("bias"))
         self.factors = nn.ModuleList(factors)
-        self.project = nn.Linear(width, latent_dim)
+        self.project = linear(width, latent_dim, stack)
 
-    def forward(self, zeta):
+    def forward(self, zeta: Tensor) -> Fused:
         product = torch.ones_like(zeta[..., :1, :1]).squeeze(-1)
         for factor, part in zip(self.factors, zeta.unbind(-2), strict=True):
             product = product * factor(part)
         return Fused(self.project(product), zeta)
 
 
-FUSIONS = {
+FUSIONS: dict[str, type[nn.Module]] = {
     "cross_attention": CrossAttentionFusion,
     "unnormed_attention": UnnormedAttentionFusion,
     "concat": ConcatFusion,
@@ -214,7 +273,14 @@ FUSIONS = {
 }
 
 
-def make_fusion(fusion, n_modalities, latent_dim, n_heads, dropout):
+def make_fusion(
+    fusion: str | type[nn.Module],
+    n_modalities: int,
+    latent_dim: int,
+    n_heads: int,
+    dropout: float,
+    stack: int | None = None,
+) -> nn.Module:
     """A fusion of :data:`FUSIONS` by name, or of a class that takes the same arguments.
 
     Raises
@@ -227,4 +293,4 @@ def make_fusion(fusion, n_modalities, latent_dim, n_heads, dropout):
         raise ValueError(
             f"n_heads must divide latent_dim, got n_heads={n_heads} and latent_dim={latent_dim}."
         )
-    return kind(n_modalities, latent_dim, n_heads, dropout)
+    return kind(n_modalities, latent_dim, n_heads, dropout, stack)

@@ -1,18 +1,19 @@
 """Networks of several modalities: encoders, codes, fusion, head and branches; that of OMIB."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .bottleneck import Code, Projection, VariationalBottleneck
-from .encoders import build_encoder
-from .fusion import make_fusion
-from .layers import mlp
-from .random import Dropout, standard_normal_like
+from .encoders import Factory, Inputs, build_encoder
+from .fusion import Fused, make_fusion
+from .layers import linear, mlp
+from .random import AnyGenerator, Dropout, standard_normal_like
 
 MAX_LOG_VARIANCE = 3.0  # a sample's standard deviation is within a factor e^1.5 of the average
-CODES = {"gaussian": VariationalBottleneck, "plain": Projection}
+CODES: dict[str, type[nn.Module]] = {"gaussian": VariationalBottleneck, "plain": Projection}
 
 
 class NetworkOutput(NamedTuple):
@@ -38,15 +39,15 @@ class NetworkOutput(NamedTuple):
         Of each sample, (batch,), or of the batch, ().
     """
 
-    prediction: torch.Tensor
-    branches: tuple
-    mu: torch.Tensor
-    sigma: torch.Tensor | None
-    xi: torch.Tensor
-    log_variance: torch.Tensor | None
-    attention: torch.Tensor | None
+    prediction: Tensor
+    branches: tuple[Tensor, ...]
+    mu: Tensor
+    sigma: Tensor | None
+    xi: Tensor
+    log_variance: Tensor | None
+    attention: Tensor | None
     joint: Code | None
-    penalties: dict
+    penalties: dict[str, Tensor]
 
 
 class FusionNetwork(nn.Module):
@@ -67,13 +68,14 @@ class FusionNetwork(nn.Module):
     fusion : str or callable, default="concat"
         A name of :data:`~sklearn_omib.nn.fusion.FUSIONS` or a class like those.
     code : {"gaussian", "plain"} or class, default="gaussian"
-        How z_m becomes zeta_m: drawn, mapped linearly, or by a module of (width, latent_dim).
+        How z_m becomes zeta_m: drawn, mapped linearly, or by a module of (width, latent_dim,
+        stack).
     joint : {"gaussian"} or None, default=None
         A second bottleneck, behind the fusion.
     branches : {"encoding", "code", "encoding and xi"} or None, default=None
         What a prediction from each modality reads: z_m, zeta_m, [z_m, xi]; None for no such.
     pairing : callable or None, default=None
-        Called with (n_modalities, latent_dim), returns a module from the codes zeta,
+        Called with (n_modalities, latent_dim, stack), returns a module from the codes zeta,
         (batch, n_modalities, latent_dim), to a dict of penalties.
     input_dropout : float, default=0.0
     head_layers : int, default=2
@@ -82,29 +84,33 @@ class FusionNetwork(nn.Module):
         Whether to predict the variance of the target too. How certain the target is, is
         information about it: xi is trained to keep that as well. PAPER-DIFF: the paper predicts
         no variance.
+    stack : int or None, default=None
+        Number of networks side by side: every tensor then has a first dimension for the network,
+        and so have inputs and outputs. None is one network, without that dimension.
     """
 
     def __init__(
         self,
-        sample_shapes,
-        encoders,
-        sparse,
-        n_outputs,
+        sample_shapes: Mapping[str, tuple[int, ...]],
+        encoders: Mapping[str, str | nn.Module | Factory],
+        sparse: Collection[str],
+        n_outputs: int,
         *,
-        hidden_dim,
-        latent_dim,
-        n_layers,
-        dropout,
-        n_heads=4,
-        fusion="concat",
-        code="gaussian",
-        joint=None,
-        branches=None,
-        pairing=None,
-        input_dropout=0.0,
-        head_layers=2,
-        variance_head=False,
-    ):
+        hidden_dim: int,
+        latent_dim: int,
+        n_layers: int,
+        dropout: float,
+        n_heads: int = 4,
+        fusion: str | type[nn.Module] = "concat",
+        code: str | type[nn.Module] = "gaussian",
+        joint: str | None = None,
+        branches: str | None = None,
+        pairing: Callable[[int, int, int | None], nn.Module] | None = None,
+        input_dropout: float = 0.0,
+        head_layers: int = 2,
+        variance_head: bool = False,
+        stack: int | None = None,
+    ) -> None:
         super().__init__()
         self.latent_dim = latent_dim
         self.names = tuple(sample_shapes)
@@ -121,20 +127,22 @@ class FusionNetwork(nn.Module):
                 n_layers=n_layers,
                 dropout=dropout,
                 input_dropout=input_dropout,
+                stack=stack,
             )
             self.encoders.append(encoder)
             if branches is not None:
                 read = {"encoding": width, "code": latent_dim}.get(branches, width + latent_dim)
-                self.branches.append(mlp(read, hidden_dim, n_outputs, head_layers, dropout))
-            self.bottlenecks.append(CODES.get(code, code)(width, latent_dim))
-        self.fusion = make_fusion(fusion, len(self.names), latent_dim, n_heads, dropout)
-        self.joint = None if joint is None else CODES[joint](latent_dim, latent_dim)
-        self.head = mlp(latent_dim, hidden_dim, n_outputs, head_layers, dropout)
-        self.variance_head = nn.Linear(latent_dim, n_outputs) if variance_head else None
-        self.pairing = None if pairing is None else pairing(len(self.names), latent_dim)
-        self.generator = None
+                self.branches.append(mlp(read, hidden_dim, n_outputs, head_layers, dropout, stack))
+            bottleneck = CODES[code] if isinstance(code, str) else code
+            self.bottlenecks.append(bottleneck(width, latent_dim, stack))
+        self.fusion = make_fusion(fusion, len(self.names), latent_dim, n_heads, dropout, stack)
+        self.joint = None if joint is None else CODES[joint](latent_dim, latent_dim, stack)
+        self.head = mlp(latent_dim, hidden_dim, n_outputs, head_layers, dropout, stack)
+        self.variance_head = linear(latent_dim, n_outputs, stack) if variance_head else None
+        self.pairing = None if pairing is None else pairing(len(self.names), latent_dim, stack)
+        self.generator: AnyGenerator = None
 
-    def encode(self, inputs):
+    def encode(self, inputs: Inputs) -> list[Tensor]:
         """z_m = Enc_m(v_m) of every modality.
 
         Parameters
@@ -149,7 +157,7 @@ class FusionNetwork(nn.Module):
             encoder(inputs[name]) for name, encoder in zip(self.names, self.encoders, strict=True)
         ]
 
-    def compress(self, z):
+    def compress(self, z: Sequence[Tensor]) -> Code:
         """Codes of all modalities side by side (eq. 6).
 
         Returns
@@ -163,14 +171,14 @@ class FusionNetwork(nn.Module):
         stacked = torch.stack(mu, -2), torch.stack(sigma, -2) if noisy else None
         return Code(*stacked, torch.stack(zeta, -2) if noisy else stacked[0])
 
-    def fuse(self, z):
+    def fuse(self, z: Sequence[Tensor]) -> tuple[Code, Fused, Code | None, Tensor]:
         """Codes, their fusion (eq. 7), the joint code or None, and xi."""
         codes = self.compress(z)
         fused = self.fusion(codes.zeta)
         joint = None if self.joint is None else self.joint(fused.xi)
         return codes, fused, joint, fused.xi if joint is None else joint.zeta
 
-    def predict(self, inputs):
+    def predict(self, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor | None]:
         """xi and yhat alone, without the branches, as the paper predicts.
 
         Returns
@@ -182,20 +190,22 @@ class FusionNetwork(nn.Module):
         xi = self.fuse(self.encode(inputs))[-1]
         return self.head(xi), xi, self._log_variance(xi)
 
-    def _log_variance(self, xi):
+    def _log_variance(self, xi: Tensor) -> Tensor | None:
         if self.variance_head is None:
             return None
         # bounded, or the variance would run to 0 or infinity away from the training data
         return MAX_LOG_VARIANCE * torch.tanh(self.variance_head(xi) / MAX_LOG_VARIANCE)
 
-    def forward(self, inputs):
+    def forward(self, inputs: Inputs) -> NetworkOutput:
         return self.respond(self.encode(inputs))
 
-    def without_xi(self, inputs):
+    def without_xi(self, inputs: Inputs) -> NetworkOutput:
         """As forward, while there is no xi yet that a branch could read."""
         return self.forward(inputs)
 
-    def respond(self, z, branches=None):
+    def respond(
+        self, z: Sequence[Tensor], branches: tuple[Tensor, ...] | None = None
+    ) -> NetworkOutput:
         """The output for given z_m; ``branches`` are predictions made before."""
         codes, fused, joint, xi = self.fuse(z)
         penalties = dict(fused.penalties)
@@ -215,7 +225,7 @@ class FusionNetwork(nn.Module):
             penalties,
         )
 
-    def branch_out(self, z, zeta, xi):
+    def branch_out(self, z: Sequence[Tensor], zeta: Tensor, xi: Tensor) -> tuple[Tensor, ...]:
         """Predictions of the branches.
 
         Returns
@@ -231,11 +241,11 @@ class FusionNetwork(nn.Module):
         return tuple(branch(part) for branch, part in zip(self.branches, z, strict=True))
 
     @property
-    def n_branches(self):
+    def n_branches(self) -> int:
         """How many predictions :meth:`branch_out` returns."""
         return len(self.branches)
 
-    def last_maps(self):
+    def last_maps(self) -> list[nn.Module]:
         """The maps from the codes to the predictions, whose biases alone could make a constant."""
         maps = [self.branches, self.joint, self.head, getattr(self.fusion, "project", None)]
         return [part for part in maps if part is not None]
@@ -253,18 +263,24 @@ class OMIBNetwork(FusionNetwork):
         Of :class:`FusionNetwork`, without ``code``, ``joint``, ``branches`` and ``pairing``.
     """
 
-    def __init__(self, *args, fusion="cross_attention", modality_dropout=0.0, **options):
+    def __init__(
+        self,
+        *args: Any,
+        fusion: str | type[nn.Module] = "cross_attention",
+        modality_dropout: float = 0.0,
+        **options: Any,
+    ) -> None:
         super().__init__(*args, fusion=fusion, branches="encoding and xi", **options)
         self.modality_dropout = Dropout(modality_dropout if len(self.names) > 1 else 0.0)
 
-    def compress(self, z):
+    def compress(self, z: Sequence[Tensor]) -> Code:
         codes = super().compress(z)
         if not (self.training and self.modality_dropout.p):
             return codes
         kept = self.modality_dropout(torch.ones_like(codes.zeta[..., :1]))
         return codes._replace(zeta=codes.zeta * kept)
 
-    def warm_up(self, inputs):
+    def warm_up(self, inputs: Inputs) -> tuple[Tensor, ...]:
         """Branch predictions from [z_m, e_m], e_m ~ N(0, I_k) in place of xi (Alg. 1).
 
         Returns
@@ -273,11 +289,11 @@ class OMIBNetwork(FusionNetwork):
         """
         return self._branch_alone(self.encode(inputs))
 
-    def without_xi(self, inputs):
+    def without_xi(self, inputs: Inputs) -> NetworkOutput:
         z = self.encode(inputs)
         return self.respond(z, self._branch_alone(z))
 
-    def _branch_alone(self, z):
+    def _branch_alone(self, z: Sequence[Tensor]) -> tuple[Tensor, ...]:
         outputs = []
         for z_m, branch in zip(z, self.branches, strict=True):
             like = z_m.new_empty(*z_m.shape[:-1], self.latent_dim)

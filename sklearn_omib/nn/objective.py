@@ -1,15 +1,27 @@
 """The objective of each phase and the dynamic weights (eq. 4, 10, 11 and 67; Alg. 1 and 2)."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .bottleneck import gaussian_kl
+from .layers import constant
+from .losses import TaskLoss
+
+if TYPE_CHECKING:
+    from .model import NetworkOutput
+    from .one_class import OneClassOutput
 
 DIVERGENCE_EPS = 1e-6  # nats: two modalities below it are equal
 WEIGHT_RANGE = (0.01, 1.99)
+LARGEST = torch.finfo(torch.float32).max
 
 
-class ObjectiveTerms(dict):
+class ObjectiveTerms(dict[str, Tensor]):
     """Batch means of the parts of an objective by name, "loss" first: what is minimised.
 
     In nats, each of shape () or, for parts of every modality, (n_modalities,). Stacked networks
@@ -17,15 +29,15 @@ class ObjectiveTerms(dict):
     """
 
     @property
-    def loss(self):
+    def loss(self) -> Tensor:
         return self["loss"]
 
-    def flat(self):
+    def flat(self) -> Tensor:
         """All terms end to end without gradient."""
         parts = [part.unsqueeze(-1) if self._is_single(part) else part for part in self.values()]
         return torch.cat(parts, -1).detach()
 
-    def columns(self, names):
+    def columns(self, names: Iterable[str]) -> list[str]:
         """What the places of :meth:`flat` stand for, given the names of the modalities."""
         return [
             column
@@ -33,11 +45,11 @@ class ObjectiveTerms(dict):
             for column in ([term] if self._is_single(part) else [f"{term}_{m}" for m in names])
         ]
 
-    def _is_single(self, part):
+    def _is_single(self, part: Tensor) -> bool:
         return part.ndim == self.loss.ndim
 
 
-def dynamic_weights(divergence, weighting):
+def dynamic_weights(divergence: Tensor, weighting: str) -> Tensor:
     """Weights w_m of the KL terms from the divergences K_m.
 
     "reference": w_1 = 1 and, for m >= 2, w_m = r_{m-1} = 1 - tanh(ln(K_m / K_1)) (eq. 11, 67),
@@ -86,26 +98,36 @@ class Objective(nn.Module):
     Parameters
     ----------
     task : torch.nn.Module
-        A task of :mod:`sklearn_omib.nn.tasks`.
+        A task of :mod:`sklearn_omib.nn.losses`.
     penalty_weights : dict of str to float, default=None
         Penalties it leaves out have weight 0.
     branch_weight : float, default=1.0
         Of the task losses of the branches.
     """
 
-    def __init__(self, task, penalty_weights=None, branch_weight=1.0):
+    weights: Tensor | None
+
+    def __init__(
+        self,
+        task: TaskLoss,
+        penalty_weights: Mapping[str, float] | None = None,
+        branch_weight: float = 1.0,
+    ) -> None:
         super().__init__()
         self.register_buffer("weights", None)  # of the modalities, where an objective has such
         self.task = task
         self.penalty_weights = penalty_weights or {}
         self.branch_weight = branch_weight
 
-    def configure(self, **settings):
+    def configure(self, **settings: Any) -> None:
         """Set attributes, as a warm start does."""
         for name, value in settings.items():
-            setattr(self, name, value)
+            if name in self._buffers:
+                getattr(self, name).fill_(value)
+            else:
+                setattr(self, name, value)
 
-    def warm_up(self, branches, y, weight):
+    def warm_up(self, branches: tuple[Tensor, ...], y: Tensor, weight: Tensor) -> ObjectiveTerms:
         """sum_m L_TRBm of the branches' predictions (Alg. 1).
 
         Parameters
@@ -123,7 +145,9 @@ class Objective(nn.Module):
         branch = self._task_losses(torch.stack(branches, -3), y, weight)
         return ObjectiveTerms(loss=branch.sum(-1), branch_loss=branch)
 
-    def forward(self, output, y, weight):
+    def forward(
+        self, output: NetworkOutput | OneClassOutput, y: Tensor, weight: Tensor
+    ) -> ObjectiveTerms:
         """Objective of the main phase.
 
         Parameters
@@ -150,42 +174,52 @@ class Objective(nn.Module):
             self._add_branches(terms, predictions, losses[..., :-1], weight)
         return terms
 
-    def _add_penalties(self, terms, output, weight):
+    def _add_penalties(
+        self, terms: ObjectiveTerms, output: NetworkOutput | OneClassOutput, weight: Tensor
+    ) -> None:
         for name, penalty in self._penalties(output).items():
             terms[name] = _mean(penalty, weight)
             total = terms[name] if terms[name].ndim == terms.loss.ndim else terms[name].sum(-1)
             terms["loss"] = terms.loss + self.penalty_weights.get(name, 0.0) * total
 
-    def _penalties(self, output):
+    def _penalties(self, output: NetworkOutput | OneClassOutput) -> dict[str, Tensor]:
         """Penalties of each sample, (batch,) or (batch, n_modalities), or of a batch, ()."""
         penalties = {}
         if output.sigma is not None:
             penalties["kl"] = gaussian_kl(output.mu, output.sigma)
-        if output.joint is not None:
+        if output.joint is not None and output.joint.sigma is not None:
             penalties["joint_kl"] = gaussian_kl(output.joint.mu, output.joint.sigma)
         return penalties | output.penalties
 
-    def _add_branches(self, terms, predictions, branch, weight):
+    def _add_branches(
+        self, terms: ObjectiveTerms, predictions: Tensor, branch: Tensor, weight: Tensor
+    ) -> None:
         """Add the branches' losses; ``predictions`` are theirs and, last, the fused."""
         terms["branch_loss"] = branch
         terms["loss"] = terms.loss + self.branch_weight * branch.sum(-1)
 
-    def _task_losses(self, predictions, y, weight):
+    def _task_losses(self, predictions: Tensor, y: Tensor, weight: Tensor) -> Tensor:
         """Mean loss of each of several predictions, (..., n_predictions, batch, n_outputs)."""
         y = y.unsqueeze(weight.ndim - 1)
         return (weight.unsqueeze(-2) * self.task(predictions, y)).mean(-1)
 
     @torch.no_grad()
-    def update(self, output, y, weight, terms):
+    def update(
+        self,
+        output: NetworkOutput | OneClassOutput,
+        y: Tensor,
+        weight: Tensor,
+        terms: Mapping[str, Tensor],
+    ) -> None:
         """Move the averages (residual variance) after a training batch."""
         if hasattr(self.task, "update"):
             self.task.update(output.prediction, y, weight)
 
-    def reweight(self):
+    def reweight(self) -> None:
         """Set what changes from one epoch to the next: nothing."""
 
 
-def _mean(penalty, weight):
+def _mean(penalty: Tensor, weight: Tensor) -> Tensor:
     """Weighted mean over the batch; a penalty of the batch as a whole stays as it is."""
     if penalty.ndim < weight.ndim:
         return penalty
@@ -206,39 +240,61 @@ class OMIBObjective(Objective):
     Parameters
     ----------
     task : torch.nn.Module
-        A task of :mod:`sklearn_omib.nn.tasks`.
+        A task of :mod:`sklearn_omib.nn.losses`.
     n_modalities : int
-    beta : float or Tensor of shape (n_networks,)
-        Per nat of KL, summed over dimensions.
+    beta : float
+        Per nat of KL, summed over dimensions. A buffer, so that networks side by side may differ.
     weighting : {"reference", "symmetric", "fixed"}
     branch_weight : float, default=1.0
     decay : float, default=0.99
         Of the moving average of K_m.
+    stack : int or None, default=None
+        Number of networks side by side.
     """
 
-    weights: torch.Tensor
-    divergence: torch.Tensor
+    beta: Tensor
+    weights: Tensor
+    divergence: Tensor
 
-    def __init__(self, task, n_modalities, beta, weighting, branch_weight=1.0, decay=0.99):
+    def __init__(
+        self,
+        task: TaskLoss,
+        n_modalities: int,
+        beta: float,
+        weighting: str,
+        branch_weight: float = 1.0,
+        decay: float = 0.99,
+        stack: int | None = None,
+    ) -> None:
         super().__init__(task, branch_weight=branch_weight)
-        self.beta = beta
+        self.register_buffer("beta", constant(min(beta, LARGEST), (), stack))
         self.weighting = weighting
         self.decay = decay
-        self.register_buffer("weights", torch.ones(n_modalities))
-        self.register_buffer("divergence", torch.full((n_modalities,), torch.nan))
+        self.register_buffer("weights", constant(1.0, (n_modalities,), stack))
+        self.register_buffer("divergence", constant(torch.nan, (n_modalities,), stack))
 
-    def _add_penalties(self, terms, output, weight):
-        terms["kl"] = _mean(gaussian_kl(output.mu, output.sigma), weight)
+    def _add_penalties(
+        self, terms: ObjectiveTerms, output: NetworkOutput | OneClassOutput, weight: Tensor
+    ) -> None:
+        terms["kl"] = _mean(self._penalties(output)["kl"], weight)
         terms["loss"] = terms.loss + self.beta * (self.weights * terms["kl"]).sum(-1)
 
-    def _add_branches(self, terms, predictions, branch, weight):
+    def _add_branches(
+        self, terms: ObjectiveTerms, predictions: Tensor, branch: Tensor, weight: Tensor
+    ) -> None:
         super()._add_branches(terms, predictions, branch, weight)
         with torch.no_grad():
             apart = self.task.divergence(predictions[..., :-1, :, :], predictions[..., -1:, :, :])
             terms["divergence"] = (weight.unsqueeze(-2) * apart).mean(-1)
 
     @torch.no_grad()
-    def update(self, output, y, weight, terms):
+    def update(
+        self,
+        output: NetworkOutput | OneClassOutput,
+        y: Tensor,
+        weight: Tensor,
+        terms: Mapping[str, Tensor],
+    ) -> None:
         """Move the averages (K_m, residual variance) after a training batch.
 
         A K_m that is not finite leaves its average as it was.
@@ -250,7 +306,7 @@ class OMIBObjective(Objective):
         self.divergence = torch.where(divergence.isfinite(), moved, self.divergence)
 
     @torch.no_grad()
-    def reweight(self):
+    def reweight(self) -> None:
         """Set the weights from the averaged divergences; before the first batch they stay 1."""
         weights = dynamic_weights(self.divergence, self.weighting)
         self.weights = torch.where(weights.isfinite(), weights, self.weights)

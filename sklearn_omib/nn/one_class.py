@@ -8,16 +8,19 @@ goes on reconstructing, from decoders whose weights keep one size: otherwise the
 shrink to a point while they magnify it.
 """
 
+from collections.abc import Iterable, Mapping
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import nn
-from torch.nn import functional as F
+from torch import Tensor, nn
 
 from .bottleneck import Code
-from .encoders import SparseBatch
-from .objective import ObjectiveTerms
+from .encoders import Input, Inputs, SparseBatch
+from .layers import constant, is_linear, linear, parameter
+from .losses import TaskLoss
+from .model import FusionNetwork, NetworkOutput
+from .objective import Objective, ObjectiveTerms
 
 MIN_CENTRE = 0.1  # of the embedding's spread: a coordinate of the centre nearer to 0 is moved
 EPS = 1e-6  # keeps the inverse distance of a known anomaly finite
@@ -39,16 +42,16 @@ class OneClassOutput(NamedTuple):
         the network has branches, from its own.
     """
 
-    prediction: torch.Tensor
-    branches: tuple
-    mu: torch.Tensor
-    sigma: torch.Tensor | None
-    xi: torch.Tensor
-    log_variance: torch.Tensor | None
-    attention: torch.Tensor | None
+    prediction: Tensor
+    branches: tuple[Tensor, ...]
+    mu: Tensor
+    sigma: Tensor | None
+    xi: Tensor
+    log_variance: Tensor | None
+    attention: Tensor | None
     joint: Code | None
-    penalties: dict
-    errors: torch.Tensor
+    penalties: dict[str, Tensor]
+    errors: Tensor
 
 
 class OneClassNetwork(nn.Module):
@@ -65,41 +68,49 @@ class OneClassNetwork(nn.Module):
     sample_shapes : dict of str to tuple of int
     n_outputs : int
         Width of the embeddings.
+    stack : int or None, default=None
+        Number of networks side by side.
     """
 
-    centre: torch.Tensor
+    centre: Tensor
 
-    def __init__(self, network, sample_shapes, n_outputs):
+    def __init__(
+        self,
+        network: FusionNetwork,
+        sample_shapes: Mapping[str, tuple[int, ...]],
+        n_outputs: int,
+        stack: int | None = None,
+    ) -> None:
         super().__init__()
         self.network = network
         self.names, self.variance_head = network.names, None
         for part in network.last_maps():
             _drop_biases(part)
         self.decoders = nn.ModuleList(
-            _Decoder(n_outputs, prod(shape)) for shape in sample_shapes.values()
+            _Decoder(n_outputs, prod(shape), stack) for shape in sample_shapes.values()
         )
-        centre = torch.full((network.n_branches + 1, n_outputs), torch.nan)
+        centre = constant(torch.nan, (network.n_branches + 1, n_outputs), stack)
         self.register_buffer("centre", centre)
 
-    def warm_up(self, inputs):
+    def warm_up(self, inputs: Inputs) -> Tensor:
         """Errors of reconstruction, as in the output: an autoencoder without distance.
 
         Branches embed [z_m, e_m], e_m ~ N(0, I_k), where they would read xi, as in Alg. 1.
         """
         return self._errors(inputs, self.network.without_xi(inputs))
 
-    def _errors(self, inputs, output):
+    def _errors(self, inputs: Inputs, output: NetworkOutput) -> Tensor:
         """Mean squared error of each modality, from the fused embedding and from its own."""
         errors = []
         for m, (name, decoder) in enumerate(zip(self.names, self.decoders, strict=True)):
             reconstructed = decoder(
-                torch.stack([output.prediction, *output.branches[m : m + 1]], 1)
+                torch.stack([output.prediction, *output.branches[m : m + 1]], -2)
             )
-            v = _dense(inputs[name], decoder.out_features)
+            v = _dense(inputs[name], reconstructed)
             errors.append((reconstructed - v).square().mean(-1))
         return torch.stack(errors, -1)
 
-    def embed(self, inputs):
+    def embed(self, inputs: Inputs) -> Tensor:
         """Embeddings yhat_m of the branches and, last, the fused yhat.
 
         Returns
@@ -109,7 +120,7 @@ class OneClassNetwork(nn.Module):
         return _side_by_side(self.network(inputs))
 
     @torch.no_grad()
-    def set_centre(self, embeddings, weight):
+    def set_centre(self, embeddings: Tensor, weight: Tensor) -> None:
         """Fix the centre: the mean embedding, its coordinates near 0 moved away from it.
 
         A network that ignores its input and embeds all samples as 0 is thus not at the centre.
@@ -119,20 +130,21 @@ class OneClassNetwork(nn.Module):
         embeddings : Tensor of shape (n_samples, n_branches + 1, n_outputs)
         weight : Tensor of shape (n_samples,)
         """
-        share = (weight / weight.sum()).view(-1, 1, 1)
-        mean = (share * embeddings).sum(0)
-        spread = (share * (embeddings - mean).square()).sum(0).mean(-1, keepdim=True).sqrt()
+        share = (weight / weight.sum(-1, keepdim=True))[..., None, None]
+        mean = (share * embeddings).sum(-3)
+        apart = (embeddings - mean.unsqueeze(-3)).square()
+        spread = (share * apart).sum(-3).mean(-1, keepdim=True).sqrt()
         side = torch.where(mean < 0, -1.0, 1.0)
         self.centre.copy_(side * torch.maximum(mean.abs(), MIN_CENTRE * spread))
 
-    def forward(self, inputs):
+    def forward(self, inputs: Inputs) -> OneClassOutput:
         output = self.network(inputs)
-        *branches, fused = (_side_by_side(output) - self.centre).unbind(-2)
+        *branches, fused = (_side_by_side(output) - self.centre.unsqueeze(-3)).unbind(-2)
         errors = self._errors(inputs, output)
         changed = {"prediction": fused, "branches": tuple(branches), "errors": errors}
         return OneClassOutput(**{**output._asdict(), **changed})
 
-    def predict(self, inputs):
+    def predict(self, inputs: Inputs) -> tuple[Tensor, Tensor, None, Tensor, Tensor]:
         """Distances and errors of every sample, from branches and fused embedding.
 
         Returns
@@ -148,36 +160,48 @@ class OneClassNetwork(nn.Module):
         return output.prediction, output.xi, None, distance, output.errors
 
 
-def _side_by_side(output):
+def _side_by_side(output: NetworkOutput | OneClassOutput) -> Tensor:
     """What the branches say and, last, the fused: (batch, n_branches + 1, n_outputs)."""
     return torch.stack([*output.branches, output.prediction], -2)
 
 
-class _Decoder(nn.Linear):
+class _Decoder(nn.Module):
     """A linear map whose weights have a root mean square of 1."""
 
-    def forward(self, x):
-        size = self.weight.norm() * self.weight.numel() ** -0.5
-        return F.linear(x, self.weight / size, self.bias)
+    def __init__(self, in_features: int, out_features: int, stack: int | None = None) -> None:
+        super().__init__()
+        self.map = linear(in_features, out_features, stack, bias=False)
+        bound = in_features**-0.5
+        self.bias = parameter(lambda: torch.empty(out_features).uniform_(-bound, bound), stack)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.map(x)
+        stacked = self.bias.shape[:-1]
+        between = [1] * (y.ndim - len(stacked) - 1)
+        size = self.map.weight.square().mean((-2, -1)).sqrt()
+        return y / size.view(*stacked, *between, 1) + self.bias.view(*stacked, *between, -1)
 
 
-def _drop_biases(module):
+def _drop_biases(module: nn.Module) -> None:
     for layer in module.modules():
-        if isinstance(layer, nn.Linear):
+        if is_linear(layer):
             layer.register_parameter("bias", None)
 
 
-def _dense(v, n_features):
-    """Samples of any shape as rows, (batch, 1, n_features); a SparseBatch with its zeros."""
-    if not isinstance(v, SparseBatch):
-        return v.flatten(1).unsqueeze(1)
+def _dense(v: Input, like: Tensor) -> Tensor:
+    """Samples of any shape as rows, (..., batch, 1, n_features); a SparseBatch with its zeros."""
+    *batch, _, n_features = like.shape
+    if torch.is_tensor(v):
+        return v.reshape(*batch, 1, n_features)
+    if not isinstance(v, SparseBatch):  # one per network
+        return torch.stack([_dense(own, part) for own, part in zip(v, like, strict=True)])
     ends = torch.cat([v.offsets[1:], v.offsets.new_tensor([len(v.columns)])])
     rows = torch.arange(len(ends), device=ends.device).repeat_interleave(ends - v.offsets)
     dense = v.values.new_zeros(len(ends), n_features)
     return dense.index_put((rows, v.columns), v.values, accumulate=True).unsqueeze(1)
 
 
-class OneClassTask(nn.Module):
+class OneClassTask(TaskLoss):
     """Squared distance from the centre; K = 1/2 ||(yhat_m - c_m) - (yhat - c)||^2 (eq. 104).
 
     Known anomalies, y = -1, are pushed away by eta / distance (Deep SAD, Ruff et al., ICLR 2020).
@@ -194,12 +218,12 @@ class OneClassTask(nn.Module):
         Weight of known anomalies.
     """
 
-    def __init__(self, nu=None, eta=1.0):
+    def __init__(self, nu: float | None = None, eta: float = 1.0) -> None:
         super().__init__()
         self.nu = nu
         self.eta = eta
 
-    def forward(self, deviation, y):
+    def forward(self, deviation: Tensor, y: Tensor) -> Tensor:
         """Return the loss of each sample.
 
         Parameters
@@ -216,15 +240,13 @@ class OneClassTask(nn.Module):
         anomalous = (y < 0).expand_as(distance)
         loss = distance
         if self.nu is not None:
-            squared_radius = self._squared_radius(distance.detach(), anomalous)
+            normal = distance.detach().masked_fill(anomalous, torch.nan)
+            radius = normal.nanquantile(1 - self.nu, dim=-1, keepdim=True)
+            squared_radius = radius.nan_to_num()
             loss = squared_radius + (distance - squared_radius).clamp_min(0) / self.nu
         return torch.where(anomalous, self.eta / (distance + EPS), loss)
 
-    def _squared_radius(self, distance, anomalous):
-        normal = distance.masked_fill(anomalous, torch.nan)
-        return normal.nanquantile(1 - self.nu, dim=-1, keepdim=True).nan_to_num()
-
-    def divergence(self, branch, fused):
+    def divergence(self, branch: Tensor, fused: Tensor) -> Tensor:
         """Half the squared displacement between two deviations, per sample."""
         return 0.5 * (branch - fused).square().sum(-1)
 
@@ -240,20 +262,20 @@ class OneClassObjective(nn.Module):
         Weight of the errors in the main phase.
     """
 
-    def __init__(self, objective, reconstruction):
+    def __init__(self, objective: Objective, reconstruction: float) -> None:
         super().__init__()
         self.objective = objective
         self.reconstruction = reconstruction
 
     @property
-    def weights(self):
+    def weights(self) -> Tensor | None:
         return self.objective.weights
 
-    def configure(self, **settings):
+    def configure(self, **settings: Any) -> None:
         """Set attributes of the objective, as a warm start does."""
         self.objective.configure(**settings)
 
-    def warm_up(self, errors, y, weight):
+    def warm_up(self, errors: Tensor, y: Tensor, weight: Tensor) -> ObjectiveTerms:
         """Mean error over modalities from the fused embedding, and the sum from the branches.
 
         Returns
@@ -268,7 +290,7 @@ class OneClassObjective(nn.Module):
             terms["branch_loss"] = branch[0]
         return terms
 
-    def forward(self, output, y, weight):
+    def forward(self, output: OneClassOutput, y: Tensor, weight: Tensor) -> ObjectiveTerms:
         """As the objective; also reconstruction, the error of each modality."""
         terms = self.objective(output, y, weight)
         fused, *branch = _mean_errors(output.errors, y, weight)
@@ -277,19 +299,21 @@ class OneClassObjective(nn.Module):
         terms["reconstruction"] = fused
         return terms
 
-    def update(self, output, y, weight, terms):
+    def update(
+        self, output: OneClassOutput, y: Tensor, weight: Tensor, terms: Mapping[str, Tensor]
+    ) -> None:
         """Move the averages of the objective after a training batch."""
         self.objective.update(output, y, weight, terms)
 
-    def reweight(self):
+    def reweight(self) -> None:
         """Set the weights of the objective."""
         self.objective.reweight()
 
 
-def _mean_errors(errors, y, weight):
+def _mean_errors(errors: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
     """Weighted mean over the batch, without known anomalies, source by source."""
-    return ((weight * (y > 0)).view(-1, 1, 1) * errors).mean(0).unbind()
+    return ((weight * (y > 0))[..., None, None] * errors).mean(-3).unbind(-2)
 
 
-def _total(fused, branch, branch_weight=1.0):
-    return fused.mean() + branch_weight * sum(own.sum() for own in branch)
+def _total(fused: Tensor, branch: Iterable[Tensor], branch_weight: float = 1.0) -> Tensor:
+    return fused.mean(-1) + branch_weight * sum(own.sum(-1) for own in branch)

@@ -1,201 +1,184 @@
-"""Several networks of one structure as one, whose every tensor has a dimension for the network.
+"""Networks side by side: modules that are no layers of ours, and taking some of the networks.
 
-Small networks spend their time between kernels, not in them. Stacked, each kernel works for all
-networks at once: linear maps become batched matrix products, and everything elementwise works as it
-is. The forward of our own modules counts its dimensions from the last, so it serves both.
+Layers of ours have a dimension for the network in every tensor. Any other module (convolutions,
+recurrent layers, a user's own) becomes one copy per network, called in turn: whatever it is made
+of, frozen, tied or lazy, it behaves as in a network alone.
 """
 
 import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
-from torch.func import functional_call
-from torch.nn import functional as F
+from torch import Tensor, nn
 
-from .bottleneck import VariationalBottleneck
-from .encoders import LinearEncoder, LinearMLPEncoder, MLPEncoder
-from .fusion import FUSIONS
-from .model import OMIBNetwork
-from .objective import OMIBObjective
-from .random import Dropout, GeneratorStack, set_generator
-from .tasks import BernoulliTask, CategoricalTask, GaussianTask
+from .random import AnyGenerator, GeneratorStack, each_network, set_generator
+
+M = TypeVar("M", bound=nn.Module)
 
 
-class StackedLinear(nn.Module):
-    """y_k = x_k W_k^T + b_k for x of shape (n_networks, ..., in_features).
+class Copies(nn.Module):
+    """One module for each network: y_k = module_k(x_k).
 
     Parameters
     ----------
-    layers : sequence of torch.nn.Linear
+    networks : sequence of torch.nn.Module
     """
 
-    weight: torch.Tensor
-    bias: torch.Tensor | None
-
-    def __init__(self, layers):
+    def __init__(self, networks: Iterable[nn.Module]) -> None:
         super().__init__()
-        _stack_tensors(self, layers)
-        # W^T, as its gradient comes, so that the optimiser need not copy that
-        self.weight.data = self.weight.data.mT.contiguous()
-        self.weight.is_transposed = True  # type: ignore[attr-defined]
+        self.networks = nn.ModuleList(networks)
+        self.generator: AnyGenerator = None
 
-    def forward(self, x):
-        rows = x.flatten(1, -2)
-        if self.bias is None:
-            y = rows.bmm(self.weight)
-        else:
-            y = torch.baddbmm(self.bias.unsqueeze(1), rows, self.weight)
-        return y.unflatten(1, x.shape[1:-1])
+    def forward(self, x: Tensor | Sequence[Any]) -> Tensor:
+        # a module may work in place, on memory that others read too
+        is_input = torch.is_tensor(x) and not x.requires_grad
+        parts = [part.clone() for part in x] if is_input and len(x) > 1 else x
+        return torch.stack([self.networks[k](parts[k]) for k in self._in_turn()])
 
-
-class StackedLayerNorm(nn.Module):
-    """Layer normalisation over the last dimension, with gain and offset of each network.
-
-    Parameters
-    ----------
-    layers : sequence of torch.nn.LayerNorm
-    """
-
-    weight: torch.Tensor
-    bias: torch.Tensor
-
-    def __init__(self, layers):
-        super().__init__()
-        self.shape, self.eps = layers[0].normalized_shape, layers[0].eps
-        _stack_tensors(self, layers)
-
-    def forward(self, x):
-        x = F.layer_norm(x, self.shape, eps=self.eps)
-        lined_up = (len(x), *[1] * (x.ndim - 2), -1)
-        return torch.addcmul(self.bias.view(lined_up), x, self.weight.view(lined_up))
-
-
-class Each(nn.Module):
-    """Modules that cannot be stacked (convolutions, recurrent ones, a user's own), one by one.
-
-    Parameters
-    ----------
-    modules : sequence of torch.nn.Module
-    """
-
-    def __init__(self, modules):
-        super().__init__()
-        self.module = copy.deepcopy(modules[0])
-        owners = [dict(module.named_modules()) for module in modules]
-        made: dict = {}  # a tensor in two places stays one
-        for name, owner in self.module.named_modules():
-            _stack_tensors(owner, [named[name] for named in owners], made)
-        self.generator = None
-
-    def forward(self, x):
-        tensors = {
-            name: tensor.unbind(0)
-            for named in (self.module.named_parameters(), self.module.named_buffers())
-            for name, tensor in named
-        }
-        return torch.stack([
-            functional_call(self.module, {name: t[k] for name, t in tensors.items()}, (x[k],))
-            for k in self._networks(len(x))
-        ])  # fmt: skip
-
-    def _networks(self, n_networks):
-        """Count the networks; before each, its generator stands where its twins began."""
+    def _in_turn(self) -> Iterator[int]:
+        """Count the networks; twins find their generator where the first of them did."""
         stack = self.generator
-        if not isinstance(stack, GeneratorStack):
-            yield from range(n_networks)
+        if not isinstance(stack, GeneratorStack) or not stack.shared:
+            yield from range(len(self.networks))
             return
         begun = [generator.get_state() for generator in stack.generators]
-        for k, group in enumerate(stack.index.tolist()):
-            generator = stack.generators[group].set_state(begun[group])
-            set_generator(self.module, generator)
+        for k, family in enumerate(stack.index):
+            stack.generators[family].set_state(begun[family])
             yield k
-        set_generator(self.module, stack)
+
+    def hand_out(self, generator: AnyGenerator) -> None:
+        """Give each network its own generator."""
+        own = generator
+        for k, network in enumerate(self.networks):
+            if isinstance(generator, GeneratorStack):
+                own = generator.generators[generator.index[k]]
+            set_generator(network, own)
+
+    def keep(self, rows: Iterable[int]) -> None:
+        """Go on with some of the networks; one that is wanted twice is copied."""
+        seen: set[int] = set()
+        kept = []
+        for k in rows:
+            kept.append(copy_module(self.networks[k]) if k in seen else self.networks[k])
+            seen.add(k)
+        self.networks = nn.ModuleList(kept)
+
+    def tensors(self, k: int) -> list[Tensor]:
+        """What network k has learned."""
+        learned = [p.data for p in self.networks[k].parameters() if p.requires_grad]
+        return [*learned, *self.networks[k].buffers()]
 
 
-# the forward of these works whatever dimensions come before the batch
-_LEADING_DIMENSIONS = (
-    nn.Sequential, nn.ModuleList, nn.Identity, nn.GELU, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU,
-    nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Softplus, Dropout, MLPEncoder, LinearEncoder,
-    LinearMLPEncoder, VariationalBottleneck, *FUSIONS.values(), OMIBNetwork, OMIBObjective,
-    CategoricalTask, BernoulliTask, GaussianTask,
-)  # fmt: skip
-_STACKED = {nn.Linear: StackedLinear, nn.LayerNorm: StackedLayerNorm}
+def copy_module(module: M) -> M:
+    """A copy of a module that shares with it what is frozen, and has no generator."""
+    kept: dict[int, Any] = {id(p): p for p in module.parameters() if not p.requires_grad}
+    generators = [part.__dict__.get("generator") for part in module.modules()]
+    kept |= {id(own): None for own in generators if own is not None}
+    return copy.deepcopy(module, kept)
 
 
-def _stack_tensors(target, modules, made=None):
-    """Put the stacked parameters and buffers of modules into the place of the target's own."""
-    made = {} if made is None else made
-    for kind in ("_parameters", "_buffers"):
-        tensors: dict = {}
-        for name, first in getattr(modules[0], kind).items():
-            if first is None:
-                tensors[name] = None
-                continue
-            if first not in made:
-                stacked = torch.stack([getattr(one, kind)[name].detach() for one in modules])
-                made[first] = nn.Parameter(stacked) if kind == "_parameters" else stacked
-            tensors[name] = made[first]
-        setattr(target, kind, tensors)
+def side_by_side(make: Callable[[], nn.Module], stack: int | None) -> nn.Module:
+    """The module that ``make()`` returns, or one for each of several networks."""
+    return make() if stack is None else Copies([make() for _ in each_network(stack)])
 
 
-def stack(modules):
-    """One module that applies each of several modules of one structure to an input of its own.
+def owners(module: nn.Module) -> Iterator[nn.Module]:
+    """Modules whose own tensors have a dimension for the network."""
+    if isinstance(module, Copies):
+        return
+    yield module
+    for child in module.children():
+        yield from owners(child)
+
+
+def copies(module: nn.Module) -> list[Copies]:
+    """The modules that are one per network."""
+    return [part for part in module.modules() if isinstance(part, Copies)]
+
+
+def tensors(module: nn.Module) -> list[Tensor]:
+    """All that networks side by side have learned."""
+    stacked = [
+        tensor.detach()
+        for owner in owners(module)
+        for own in (owner._parameters, owner._buffers)
+        for tensor in own.values()
+        if tensor is not None
+    ]
+    each = [
+        t for part in copies(module) for k in range(len(part.networks)) for t in part.tensors(k)
+    ]
+    return stacked + each
+
+
+@torch.no_grad()
+def keep(module: nn.Module, rows: Iterable[int]) -> None:
+    """Go on with some of the networks, in place.
 
     Parameters
     ----------
-    modules : sequence of n_networks torch.nn.Module
-        Left as they are.
+    module : torch.nn.Module
+        Of networks side by side.
+    rows : sequence of int
+        Which, in which order; twins where one comes twice.
+    """
+    rows = list(rows)
+    for owner in owners(module):
+        for parameter in owner._parameters.values():
+            if parameter is not None:
+                parameter.data = parameter.data[rows]
+        for name, buffer in owner._buffers.items():
+            if buffer is not None:
+                setattr(owner, name, buffer[rows])
+    for part in copies(module):
+        part.keep(rows)
 
-    Returns
-    -------
-    torch.nn.Module
-        Takes (n_networks, batch, ...) where the modules take (batch, ...). Its parameters and
-        buffers come in the order of theirs.
+
+def select(module: M, rows: Iterable[int]) -> M:
+    """Some of the networks, as a module of their own.
 
     Examples
     --------
     >>> import torch
-    >>> layers = [torch.nn.Linear(3, 2) for _ in range(4)]
-    >>> x = torch.randn(4, 5, 3)
-    >>> torch.allclose(stack(layers)(x)[1], layers[1](x[1]))
+    >>> from sklearn_omib.nn import StackedLinear
+    >>> layers, x = StackedLinear(3, 2, stack=4), torch.randn(4, 5, 3)
+    >>> torch.allclose(select(layers, [2])(x[2:3]), layers(x)[2:3])
     True
     """
-    first = modules[0]
-    if type(first) in _STACKED and (type(first) is nn.Linear or _is_plain_norm(first)):
-        return _STACKED[type(first)](modules)
-    if type(first) not in _LEADING_DIMENSIONS:
-        return Each(modules)
-    stacked = copy.copy(first)
-    _stack_tensors(stacked, modules)
-    stacked._modules = {
-        name: None if child is None else stack([module._modules[name] for module in modules])
-        for name, child in first._modules.items()
-    }
-    return stacked
-
-
-def _is_plain_norm(norm):
-    return len(norm.normalized_shape) == 1 and norm.weight is not None and norm.bias is not None
+    selected = copy_module(module)
+    keep(selected, rows)
+    return selected
 
 
 @torch.no_grad()
-def unstack(stacked, modules, rows=None):
-    """Copy parameters and buffers of stacked networks back into the networks.
+def put(target: nn.Module, source: nn.Module, into: Iterable[int], rows: Iterable[int]) -> None:
+    """Write networks ``rows`` of one module over networks ``into`` of another of its structure."""
+    into, rows = list(into), list(rows)
+    for to, of in zip(owners(target), owners(source), strict=True):
+        for name, parameter in of._parameters.items():
+            if parameter is not None:
+                to.get_parameter(name).data[into] = parameter.data[rows]
+        for name, buffer in of._buffers.items():
+            if buffer is not None:
+                to.get_buffer(name)[into] = buffer[rows]
+    for to, of in zip(copies(target), copies(source), strict=True):
+        for k, row in zip(into, rows, strict=True):
+            for tensor, new in zip(to.tensors(k), of.tensors(row), strict=True):
+                tensor.copy_(new)
 
-    Parameters
-    ----------
-    stacked : torch.nn.Module
-        From :func:`stack`.
-    modules : sequence of torch.nn.Module
-    rows : sequence of int, default=None
-        Place of each module in the stack; None for all in order.
+
+def are_finite(module: nn.Module, stack: int) -> Tensor:
+    """Which of several networks have finite weights.
+
+    Returns
+    -------
+    Tensor of shape (stack,), bool
     """
-    rows = range(len(modules)) if rows is None else rows
-    for row, module in zip(rows, modules, strict=True):
-        for ours, theirs in (
-            (stacked.parameters(), module.parameters()),
-            (stacked.buffers(), module.buffers()),
-        ):
-            for source, tensor in zip(ours, theirs, strict=True):
-                own = source[row]
-                tensor.copy_(own.mT if getattr(source, "is_transposed", False) else own)
+    tensors = [p for owner in owners(module) for p in owner._parameters.values() if p is not None]
+    finite = [tensor.isfinite().view(stack, -1).all(1) for tensor in tensors]
+    for part in copies(module):
+        own = [all(bool(p.isfinite().all()) for p in network.parameters())
+               for network in part.networks]  # fmt: skip
+        finite.append(torch.tensor(own, device=finite[0].device if finite else None))
+    return torch.stack(finite).all(0)

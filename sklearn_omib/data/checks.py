@@ -1,0 +1,223 @@
+"""Checking modalities for an estimator: values in fit, names and shapes from then on."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+from .._compat import _check_feature_names, _check_n_features
+from .._typing import Block, Modalities
+from .container import (
+    SINGLE_MODALITY,
+    ModalityDict,
+    as_block,
+    check_modalities,
+    column_layout,
+    column_names,
+    holds_modalities,
+    naming_modality,
+    take_rows,
+    with_names,
+)
+from .lazy import LazyBlock, as_lazy, fits_in_memory, rows_per_read
+
+
+def validate_modalities(
+    estimator: Any,
+    X: Modalities | ArrayLike,
+    *,
+    reset: bool,
+    modalities: Mapping[str, Any] | None = None,
+    check_values: bool = True,
+) -> ModalityDict:
+    """Check X for an estimator, remembering names and widths or comparing with them.
+
+    Sets, when ``reset``, or else compares with ``modalities_`` (shape of one sample by name),
+    ``n_features_in_`` and, where columns have names, ``feature_names_in_``.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+    X : any form :func:`check_modalities` accepts
+        After fitting on blocks, also one table with the flattened blocks side by side.
+    reset : bool
+        True in fit.
+    modalities : dict of str to columns, default=None
+    check_values : bool, default=True
+        Whether the blocks must be numeric and finite; else only that they are not empty.
+
+    Returns
+    -------
+    ModalityDict
+        Blocks in the order seen in fit.
+    """
+    if not holds_modalities(X):
+        return _validate_table(estimator, X, reset, modalities, check_values)
+    X = check_modalities(X)
+    if reset:
+        if modalities is not None and set(modalities) != set(X):
+            raise ValueError(
+                f"`modalities` names {list(modalities)}, but X comes in blocks {list(X)}. Leave "
+                "`modalities` out where X has modalities already."
+            )
+        estimator.modalities_ = X.sample_shapes
+        estimator.n_features_in_ = X.shape[1]
+        estimator._block_columns = {name: column_names(block) for name, block in X.items()}
+        if all(columns is not None for columns in estimator._block_columns.values()):
+            estimator.feature_names_in_ = X.feature_names
+        elif hasattr(estimator, "feature_names_in_"):
+            del estimator.feature_names_in_
+    else:
+        X = _match(estimator, X)
+    return _check_blocks(estimator, X, reset) if check_values else _check_not_empty(X)
+
+
+def _validate_table(
+    estimator: Any,
+    X: Block,
+    reset: bool,
+    modalities: Mapping[str, Any] | None,
+    check_values: bool,
+) -> ModalityDict:
+    """One table: a single modality, cut by a specification, or the blocks of fit flattened."""
+    X = as_lazy(X)
+    flattened = (
+        not reset and modalities is None and list(estimator.modalities_) != [SINGLE_MODALITY]
+    )
+    if flattened:
+        X = X if hasattr(X, "shape") else np.asarray(X)
+        if len(X.shape) != 2 or X.shape[1] != estimator.n_features_in_:
+            raise ValueError(
+                f"X has shape {X.shape}, but {type(estimator).__name__} was fitted on modalities "
+                f"with samples of shape {estimator.modalities_} and expects these, or their "
+                f"{estimator.n_features_in_} columns side by side."
+            )
+        modalities = column_layout(estimator.modalities_)
+        names = getattr(X, "columns", None)
+        if names is not None and all(isinstance(column, str) for column in names):
+            for name, (columns, _) in modalities.items():
+                _compare_names(estimator, name, list(names[columns]), prefix=f"{name}__")
+    elif modalities is None and check_values and not isinstance(X, LazyBlock):
+        X = validate_data(
+            estimator, X, reset=reset, accept_sparse="csr", allow_nd=True,
+            ensure_min_samples=2 if reset else 1,
+        )  # fmt: skip
+        check_values = False  # done, by scikit-learn
+    else:
+        X = as_block(SINGLE_MODALITY, X)
+        _check_feature_names(estimator, with_names(X), reset=reset)
+        _check_n_features(estimator, X, reset=reset)
+    X = check_modalities(X, modalities)
+    if reset:
+        estimator.modalities_ = X.sample_shapes
+        estimator._block_columns = dict.fromkeys(X)  # a table's names are feature_names_in_
+    return _check_blocks(estimator, X, reset) if check_values else _check_not_empty(X)
+
+
+def _match(estimator: Any, X: ModalityDict) -> ModalityDict:
+    """Blocks in the order of fit; an error where names or shapes differ from fit."""
+    expected = estimator.modalities_
+    missing = [name for name in expected if name not in X]
+    unknown = [name for name in X if name not in expected]
+    if missing or unknown:
+        parts = [f"missing {missing}"] * bool(missing) + [f"unknown {unknown}"] * bool(unknown)
+        raise ValueError(
+            f"Modalities differ from those {type(estimator).__name__} was fitted on: "
+            f"{', '.join(parts)}; expected {list(expected)}, got {list(X)}."
+        )
+    for name, shape in X.sample_shapes.items():
+        if shape != expected[name]:
+            raise ValueError(
+                f"Modality {name!r} has samples of shape {shape}, but "
+                f"{type(estimator).__name__} was fitted on shape {expected[name]}."
+            )
+    X = X.select(list(expected))
+    for name, block in X.items():
+        if (columns := column_names(block)) is not None:
+            _compare_names(estimator, name, columns)
+    return X
+
+
+def _compare_names(estimator: Any, name: str, received: Sequence[str], prefix: str = "") -> None:
+    """Raise where the columns of a modality had names in fit and bear others now."""
+    for got, known in zip(received, estimator._block_columns[name] or received, strict=True):
+        if got not in (known, prefix + known):
+            raise ValueError(
+                f"Column names of modality {name!r} differ from those {type(estimator).__name__} "
+                f"was fitted on: got {got!r} in the place of {known!r}. Names and their order must "
+                "be the same."
+            )
+
+
+def _check_blocks(estimator: Any, X: ModalityDict, reset: bool) -> ModalityDict:
+    """Numeric, finite and non-empty blocks, or an error that names the modality.
+
+    Lazy blocks are loaded where they are small, else the values are checked when they are read.
+    """
+    load = fits_in_memory(X.values())
+    blocks = {}
+    for name, block in X.items():
+        if isinstance(block, LazyBlock) and not load:
+            _check_counts(name, block)
+            _check_dtype(name, block)
+        else:
+            block = check_block(name, block, estimator, 2 if reset else 1)
+        blocks[name] = block
+    return ModalityDict(blocks)
+
+
+def check_block(name: str, block: Block, estimator: Any = None, min_samples: int = 1) -> Block:
+    """Return a block as a numeric and finite array, or raise an error that names the modality."""
+    with naming_modality(name):
+        block = check_array(
+            block, accept_sparse="csr", allow_nd=True, estimator=estimator,
+            ensure_min_samples=min_samples,
+        )  # fmt: skip
+    _check_dtype(name, block)
+    return block
+
+
+def read_block(name: str, block: Block, rows: slice) -> Block:
+    """Rows of a validated block, from a slice: those of a lazy block are checked here."""
+    if isinstance(block, LazyBlock):
+        return check_block(name, block.read(rows.start, rows.stop))
+    return take_rows(block, rows)
+
+
+def iterate_block(name: str, block: Block) -> Iterator[Block]:
+    """Yield a validated block in parts small enough for memory; in one, where it is there."""
+    if not isinstance(block, LazyBlock):
+        yield block
+        return
+    edges = block.edges(rows_per_read(4 * prod(block.shape[1:]), block.stored_rows))
+    for start, stop in pairwise(edges):
+        yield read_block(name, block, slice(start, stop))
+
+
+def _check_dtype(name: str, block: Block) -> None:
+    if block.dtype.kind == "c":
+        raise ValueError(f"Modality {name!r}: Complex data not supported.")
+    if block.dtype.kind not in "fiub":
+        raise ValueError(f"Modality {name!r}: dtype {block.dtype} is not numeric.")
+
+
+def _check_counts(name: str, block: Block) -> None:
+    for count, what in ((block.shape[0], "sample(s)"), (prod(block.shape[1:]), "feature(s)")):
+        if count == 0:
+            raise ValueError(
+                f"Modality {name!r}: Found array with 0 {what} (shape={tuple(block.shape)}) "
+                "while a minimum of 1 is required."
+            )
+
+
+def _check_not_empty(X: ModalityDict) -> ModalityDict:
+    for name, block in X.items():
+        if np.iscomplexobj(block):
+            raise ValueError(f"Modality {name!r}: Complex data not supported.")
+        _check_counts(name, block)
+    return X

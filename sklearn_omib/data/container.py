@@ -1,0 +1,447 @@
+"""The modality container and the conversion of every accepted input to it."""
+
+from __future__ import annotations
+
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
+from contextlib import contextmanager
+from math import prod
+from numbers import Integral
+from os import PathLike
+from typing import Any, TypeGuard, overload
+
+import numpy as np
+import pandas as pd
+from numpy.typing import DTypeLike
+from scipy import sparse
+
+from .._compat import _get_column_indices
+from .._typing import Array, Block, Blocks, Modalities
+from .lazy import LazyBlock, as_lazy
+
+SINGLE_MODALITY = "X"  # the name given to the only modality of a plain table
+
+
+class ModalityDict:
+    """Several modalities of the same samples, in a form scikit-learn can split.
+
+    A plain dict given to ``GridSearchCV``, ``cross_val_score`` or ``train_test_split`` fails
+    inside scikit-learn, which counts the keys of the dict instead of its rows::
+
+        ValueError: Found input variables with inconsistent numbers of samples: [2, 90]
+
+    ``ModalityDict(X)`` is the fix: it looks like a two-dimensional array of shape
+    ``(n_samples, n_features_total)`` wherever scikit-learn looks, and like a dict elsewhere.
+
+    Parameters
+    ----------
+    modalities : mapping of str to array, list of arrays, MuData or ModalityDict
+        The blocks, one per modality, each with samples on its first axis: numpy arrays of two
+        or more dimensions, pandas DataFrames, scipy sparse matrices or torch tensors on the CPU.
+        Memory maps, zarr arrays, h5py datasets, dask arrays and parquet (``ParquetFile`` or a
+        pyarrow dataset) stay where they are: nothing is read until rows are used.
+        Blocks are kept as they are, never copied; sparse blocks are stored as CSR.
+        The arrays of a list are named ``modality_0``, ``modality_1``, ...
+
+    Attributes
+    ----------
+    shape : tuple of int
+        ``(n_samples, n_features_total)``; blocks of more dimensions count flattened.
+    ndim : int
+        Always 2.
+
+    Raises
+    ------
+    ValueError
+        If there is no modality, a block has fewer than two dimensions, or the blocks differ in
+        their number of samples. The message names the modality.
+
+    Notes
+    -----
+    As in a DataFrame, ``len(X)`` is the number of samples while iteration and ``in`` go over
+    names. ``X["audio"]`` is a block and ``X[["audio", "image"]]`` some of them; ``X[rows]`` is a
+    ModalityDict of those rows; ``X[rows, cols]`` and ``numpy.asarray(X)`` are the flattened blocks
+    side by side.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_omib import ModalityDict
+    >>> X = ModalityDict({"audio": np.zeros((4, 3)), "image": np.ones((4, 2, 5, 5))})
+    >>> X
+    ModalityDict(n_samples=4, audio: (3,) float64, image: (2, 5, 5) float64)
+    >>> X.shape
+    (4, 53)
+    >>> X[:2]["image"].shape
+    (2, 2, 5, 5)
+    """
+
+    ndim = 2
+
+    def __init__(self, modalities: Blocks | ModalityDict) -> None:
+        blocks = {}
+        for name, block in _iter_blocks(modalities):
+            if not isinstance(name, str):
+                raise TypeError(
+                    f"Modality names must be strings, got {name!r} of type {type(name).__name__}."
+                )
+            blocks[name] = as_block(name, block)
+        if not blocks:
+            raise ValueError("At least one modality is required, got none.")
+        lengths = {name: block.shape[0] for name, block in blocks.items()}
+        if len(set(lengths.values())) > 1:
+            counts = ", ".join(f"{name!r}: {n}" for name, n in lengths.items())
+            raise ValueError(f"All modalities must have the same number of samples, got {counts}.")
+        _check_aligned({name: block.index for name, block in blocks.items()
+                        if isinstance(block, pd.DataFrame)})  # fmt: skip
+        self._blocks = blocks
+
+    # -- what a dict offers ---------------------------------------------------------------
+    def keys(self) -> KeysView[str]:
+        """Names of the modalities, in order."""
+        return self._blocks.keys()
+
+    def values(self) -> ValuesView[Block]:
+        """Blocks, in order."""
+        return self._blocks.values()
+
+    def items(self) -> ItemsView[str, Block]:
+        """Pairs of name and block, in order."""
+        return self._blocks.items()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._blocks)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._blocks
+
+    def select(self, names: str | Iterable[str]) -> ModalityDict:
+        """Return a ModalityDict of the named modalities only, in the order given.
+
+        Parameters
+        ----------
+        names : str or list of str
+
+        Returns
+        -------
+        ModalityDict
+        """
+        names = [names] if isinstance(names, str) else names
+        return ModalityDict({name: self[name] for name in names})
+
+    # -- what an array offers -------------------------------------------------------------
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self), sum(prod(shape) for shape in self.sample_shapes.values())
+
+    @property
+    def sample_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of one sample of each modality: ``{"audio": (73,), "image": (3, 32, 32)}``."""
+        return {name: tuple(block.shape[1:]) for name, block in self.items()}
+
+    @property
+    def layout(self) -> dict[str, tuple[slice, tuple[int, ...]]]:
+        """Where each modality lies in ``numpy.asarray(self)``, and its shape.
+
+        The value to give to an estimator's ``modalities`` parameter when a meta-estimator, such
+        as ``BaggingClassifier``, hands it the flattened array.
+        """
+        return column_layout(self.sample_shapes)
+
+    @property
+    def feature_names(self) -> Array:
+        """Names of all columns, ``"modality__column"``; unnamed columns are ``x0``, ``x1``, ..."""
+        return qualified_names({name: block_feature_names(block) for name, block in self.items()})
+
+    def __len__(self) -> int:
+        return next(iter(self._blocks.values())).shape[0]
+
+    @overload
+    def __getitem__(self, key: slice | list[Any] | Array) -> ModalityDict: ...
+    @overload
+    def __getitem__(self, key: Any) -> Any: ...
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str):
+            try:
+                return self._blocks[key]
+            except KeyError:
+                raise KeyError(f"No modality {key!r}; there are {list(self._blocks)}.") from None
+        if isinstance(key, tuple):
+            rows, columns = key if len(key) == 2 else (key, slice(None))
+            if columns is Ellipsis or (isinstance(columns, slice) and columns == slice(None)):
+                return self[rows]
+            return np.asarray(self[rows])[..., columns]
+        if isinstance(key, Integral):
+            return np.asarray(self[[key]])[0]
+        if isinstance(key, list) and key and isinstance(key[0], str):
+            return self.select(key)
+        if not isinstance(key, slice):
+            key = np.asarray(key)
+            key = key.astype(int) if key.size == 0 else key
+        return ModalityDict({name: take_rows(block, key) for name, block in self.items()})
+
+    def __sizeof__(self) -> int:
+        # dask asks it what to send to its workers once instead of with every task
+        return object.__sizeof__(self) + sum(_n_bytes(block) for block in self.values())
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
+        return np.hstack([flatten_block(block) for block in self.values()]).astype(
+            dtype, copy=False
+        )
+
+    # -- how it looks ---------------------------------------------------------------------
+    def _describe(self) -> Iterator[tuple[str, tuple[int, ...], str]]:
+        for name, block in self.items():
+            dtype = "mixed" if isinstance(block, pd.DataFrame) else block.dtype
+            if isinstance(block, pd.DataFrame) and block.dtypes.nunique() == 1:
+                dtype = block.dtypes.iloc[0]
+            kind = "sparse " if sparse.issparse(block) else ""
+            kind = "lazy " if isinstance(block, LazyBlock) else kind
+            yield name, tuple(block.shape[1:]), f"{kind}{dtype}"
+
+    def __repr__(self) -> str:
+        blocks = ", ".join(f"{name}: {shape} {dtype}" for name, shape, dtype in self._describe())
+        return f"ModalityDict(n_samples={len(self)}, {blocks})"
+
+    def _repr_html_(self) -> str:
+        frame = pd.DataFrame(self._describe(), columns=["modality", "shape of a sample", "dtype"])
+        return f"<b>ModalityDict</b>, {len(self)} samples{frame.to_html(index=False)}"
+
+
+def _iter_blocks(modalities: Any) -> Iterator[tuple[Any, Block]]:
+    """Yield (name, block) from any form that holds several blocks."""
+    if isinstance(modalities, (Mapping, ModalityDict)):
+        yield from modalities.items()
+    elif _is_mudata(modalities):
+        _check_aligned({name: pd.Index(annotated.obs_names)
+                        for name, annotated in modalities.mod.items()
+                        if hasattr(annotated, "obs_names")})  # fmt: skip
+        for name, annotated in modalities.mod.items():
+            yield name, annotated.X
+    elif isinstance(modalities, (list, tuple)):
+        for i, block in enumerate(modalities):
+            yield f"modality_{i}", block
+    else:
+        raise TypeError(
+            "Expected a dict, list of arrays, MuData or ModalityDict of modalities, got "
+            f"{type(modalities).__name__}. A single table is split into modalities by "
+            "ModalitySplitter or by an estimator's `modalities` parameter."
+        )
+
+
+def _is_mudata(X: object) -> bool:
+    """Whether X has what is used of MuData: a mapping ``mod`` of AnnData, matrices in ``X``."""
+    return isinstance(getattr(X, "mod", None), Mapping)
+
+
+def _n_bytes(block: Block) -> int:
+    if isinstance(block, pd.DataFrame):
+        return int(block.memory_usage().sum())
+    if sparse.issparse(block):
+        return block.data.nbytes + block.indices.nbytes + block.indptr.nbytes
+    return getattr(block, "nbytes", 0)
+
+
+def _check_aligned(indices: Mapping[str, pd.Index]) -> None:
+    """Raise where two modalities name the same samples in another order."""
+    items = list(indices.items())
+    for name, index in items[1:]:
+        first_name, first = items[0]
+        if len(index) == len(first) and not index.equals(first) and set(index) == set(first):
+            raise ValueError(
+                f"Modalities {first_name!r} and {name!r} have the same samples in another order, "
+                "by their index. Reindex one of them, or drop the index."
+            )
+
+
+@contextmanager
+def naming_modality(name: str) -> Iterator[None]:
+    """Put the name of the modality before the message of an error."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"Modality {name!r}: {error}") from error
+
+
+def as_block(name: str, block: Block) -> Block:
+    if block is None:
+        raise ValueError(f"Modality {name!r} is None; leave it out or give an array.")
+    if sparse.issparse(block):
+        return block.tocsr()
+    if isinstance(block, (str, PathLike)):
+        raise TypeError(
+            f"Modality {name!r} is the path {str(block)!r}; open it first, with numpy.memmap, or "
+            "with zarr, h5py, dask or pyarrow (pip install 'sklearn-omib[streaming]')."
+        )
+    with naming_modality(name):
+        block = as_lazy(block)
+    if isinstance(block, pd.Series) or not hasattr(block, "shape"):
+        block = np.asarray(block)
+    if len(block.shape) < 2:
+        raise ValueError(
+            f"Modality {name!r} must have at least two dimensions, samples first, got shape "
+            f"{tuple(block.shape)}. Reshape your data: array.reshape(-1, 1) makes one column."
+        )
+    return block
+
+
+def take_rows(block: Block, rows: Any) -> Block:
+    """Rows of a block of any kind, the kind unchanged."""
+    return block.iloc[rows] if hasattr(block, "iloc") else block[rows]
+
+
+def column_names(block: Block) -> list[str] | None:
+    """Column names of a block that has any, else None."""
+    columns = getattr(block, "columns", None)
+    return None if columns is None else [str(column) for column in columns]
+
+
+def with_names(X: Block) -> Block:
+    """A lazy table with column names as an empty frame, whose names scikit-learn can read."""
+    lazy = isinstance(X, LazyBlock) and X.columns is not None
+    return pd.DataFrame(columns=X.columns) if lazy else X
+
+
+def block_feature_names(block: Block) -> list[str]:
+    """Column names of one block; unnamed columns are ``x0``, ``x1``, ..."""
+    return column_names(block) or [f"x{i}" for i in range(prod(block.shape[1:]))]
+
+
+def qualified_names(columns: Mapping[str, Iterable[str]]) -> Array:
+    """``"modality__column"`` of all columns, from the column names of each modality."""
+    names = [f"{name}__{column}" for name, of_block in columns.items() for column in of_block]
+    return np.asarray(names, dtype=object)
+
+
+def flatten_block(block: Block) -> Array:
+    """A block as a dense array of shape (n_samples, n_features)."""
+    if sparse.issparse(block):
+        return block.toarray()
+    block = np.asarray(block)
+    return block.reshape(len(block), -1) if len(block) else block.reshape(0, prod(block.shape[1:]))
+
+
+def column_layout(
+    sample_shapes: Mapping[str, Sequence[int]],
+) -> dict[str, tuple[slice, tuple[int, ...]]]:
+    """``{name: (slice of columns, shape of one sample)}`` of the flattened blocks."""
+    layout, start = {}, 0
+    for name, shape in sample_shapes.items():
+        layout[name] = (slice(start, start + prod(shape)), tuple(shape))
+        start += prod(shape)
+    return layout
+
+
+def holds_modalities(X: object) -> TypeGuard[Blocks | ModalityDict]:
+    """Whether X is a form that holds several blocks, rather than one table."""
+    if sparse.issparse(X):  # scipy's DOK format is a dict
+        return False
+    if isinstance(X, (Mapping, ModalityDict)) or _is_mudata(X):
+        return True
+    return (
+        isinstance(X, (list, tuple))
+        and len(X) > 0
+        and all(len(getattr(as_lazy(block), "shape", ())) >= 2 for block in X)
+    )
+
+
+def split_columns(X: Block, modalities: Mapping[str, Any]) -> ModalityDict:
+    """Cut one table into a container.
+
+    Parameters
+    ----------
+    X : array-like, sparse matrix or DataFrame of shape (n_samples, n_features)
+    modalities : dict of str to columns
+        Columns as in ``ColumnTransformer`` (slice, positions, names, boolean mask, callable), or
+        a pair ``(columns, shape)`` for modalities of more dimensions.
+
+    Returns
+    -------
+    ModalityDict
+    """
+    if not isinstance(modalities, Mapping):
+        raise TypeError(
+            "`modalities` must be a dict from modality names to columns, got "
+            f"{type(modalities).__name__}."
+        )
+    if not hasattr(X, "shape"):
+        X = np.asarray(X)
+    if len(X.shape) != 2:
+        raise ValueError(f"Expected a 2-D table to split into modalities, got shape {X.shape}.")
+    blocks = {}
+    for name, (columns, shape) in resolve_columns(X, modalities).items():
+        picked: list[int] | slice = columns
+        if columns == list(range(columns[0], columns[-1] + 1)):
+            picked = slice(columns[0], columns[-1] + 1)  # a view, not a copy
+        block = X.iloc[:, picked] if hasattr(X, "iloc") else X[:, picked]
+        if shape != tuple(block.shape[1:]):
+            if isinstance(block, LazyBlock):
+                raise ValueError(
+                    f"Modality {name!r} of a table outside memory cannot be given the shape "
+                    f"{shape}; store it with its shape and give the modalities as a dict."
+                )
+            block = flatten_block(block).reshape(X.shape[0], *shape)
+        blocks[name] = block
+    return ModalityDict(blocks)
+
+
+def resolve_columns(
+    X: Block, modalities: Mapping[str, Any]
+) -> dict[str, tuple[list[int], tuple[int, ...]]]:
+    """``{name: (positions, shape of a sample)}`` of a column specification for the table X."""
+    X = with_names(X)
+    resolved = {}
+    for name, columns in modalities.items():
+        shape = None
+        if isinstance(columns, tuple) and len(columns) == 2 and isinstance(columns[1], tuple):
+            columns, shape = columns
+        if callable(columns):
+            columns = columns(X)
+        try:
+            index = _get_column_indices(X, columns)
+        except (ValueError, IndexError, TypeError) as error:
+            raise ValueError(f"Columns of modality {name!r}: {error}") from error
+        if len(index) == 0:
+            raise ValueError(f"Modality {name!r} has no columns: {columns!r} selects none.")
+        stop = columns.stop if isinstance(columns, slice) else None
+        if isinstance(stop, Integral) and stop > X.shape[1]:
+            raise ValueError(
+                f"Columns of modality {name!r}: {columns!r} goes beyond the {X.shape[1]} columns "
+                "of the table."
+            )
+        shape = (len(index),) if shape is None else shape
+        if prod(shape) != len(index):
+            raise ValueError(
+                f"Modality {name!r} has {len(index)} columns, which cannot take the shape {shape}."
+            )
+        resolved[name] = list(index), shape
+    return resolved
+
+
+def check_modalities(X: Modalities, modalities: Mapping[str, Any] | None = None) -> ModalityDict:
+    """Turn any accepted input into a ModalityDict, without looking at its values.
+
+    Parameters
+    ----------
+    X : dict, ModalityDict, SliceDict, list of arrays, MuData, array-like or DataFrame
+        Several blocks, or one table.
+    modalities : dict of str to columns, default=None
+        How to cut a table; see :class:`~sklearn_omib.preprocessing.ModalitySplitter`. With None
+        a table is a single modality named "X".
+
+    Returns
+    -------
+    ModalityDict
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_omib import check_modalities
+    >>> check_modalities(np.zeros((5, 4)), {"audio": slice(0, 3), "video": [3]})
+    ModalityDict(n_samples=5, audio: (3,) float64, video: (1,) float64)
+    """
+    if holds_modalities(X):
+        return X if isinstance(X, ModalityDict) else ModalityDict(X)
+    if modalities is not None:
+        return split_columns(X, modalities)
+    return ModalityDict({SINGLE_MODALITY: X})

@@ -1,0 +1,166 @@
+"""Anomaly detection: one-class training, the centre, units of the scores and a threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from sklearn.utils import column_or_1d
+
+from .._typing import Array
+from ..data.batches import TensorData
+from ..data.streams import StreamData
+from ..nn import FusionNetwork, Objective, OneClassNetwork, OneClassObjective, OneClassTask
+from ..nn.losses import TaskLoss
+from ..training.net import DISTANCE, StackedNet
+from ._task import Task
+
+NORMAL, ANOMALOUS = 1, -1
+TINY = np.finfo(np.float32).tiny
+FENCE = 1.5  # interquartile ranges below the first quartile (Tukey)
+
+
+class AnomalyDetection(Task):
+    """Whether samples are normal, from networks that embed them near a centre.
+
+    Parameters
+    ----------
+    contamination, reconstruction, nu, eta, embedding_dim
+        As in :class:`~sklearn_omib.OMIBAnomalyDetector`.
+    """
+
+    structure = ("embedding_dim",)
+
+    def __init__(
+        self,
+        contamination: float | str,
+        reconstruction: float,
+        nu: float | None,
+        eta: float,
+        embedding_dim: int,
+    ) -> None:
+        self.contamination = contamination
+        self.reconstruction = reconstruction
+        self.nu = nu
+        self.eta = eta
+        self.embedding_dim = embedding_dim
+
+    def learn(self, y: ArrayLike) -> None:
+        """Nothing: the coding of targets is fixed."""
+
+    def encode(self, y: ArrayLike) -> Array:
+        anomalous = is_anomalous(y)
+        if anomalous.all():
+            raise ValueError("y marks every sample as an anomaly (-1); there is nothing normal.")
+        return np.where(anomalous, ANOMALOUS, NORMAL).astype(np.float32)
+
+    def takes_part(self, y: ArrayLike | None) -> Array | None:
+        return None if y is None or self.eta else self.encode(y) > 0
+
+    def loss(self, stack: int | None = None) -> tuple[TaskLoss, int]:
+        return OneClassTask(self.nu, self.eta), self.embedding_dim
+
+    def network(self, network: FusionNetwork, shared: Mapping[str, Any]) -> OneClassNetwork:
+        return OneClassNetwork(
+            network, shared["sample_shapes"], shared["n_outputs"], shared["stack"]
+        )
+
+    def objective(self, objective: Objective) -> OneClassObjective:
+        return OneClassObjective(objective, self.reconstruction)
+
+    def configure(self, objective: OneClassObjective) -> None:
+        objective.reconstruction = self.reconstruction
+        objective.objective.task, _ = self.loss()
+
+    def prior_loss(self, target: Array, weight: Array) -> float | None:
+        """None: the best constant is the centre itself."""
+        return None
+
+    def after_warm_up(self, net: StackedNet) -> None:
+        """Set the centres, unless an earlier fit has set them."""
+        if net.module_.centre.isfinite().all():
+            return
+        for networks, module, batches in net.own_batches("train"):
+            parts = [(module.embed(inputs), weight * (y > 0)) for inputs, y, weight in batches]
+            module.set_centre(*(torch.cat(pieces, 1) for pieces in zip(*parts, strict=True)))
+            net.module_.centre[networks] = module.centre
+
+    def after_training(self, net: StackedNet) -> None:
+        """Units of the scores, and the threshold: from all rows of fit but known anomalies."""
+        families = net.families[0]
+        parts = [part for part in (families.train, families.valid) if part is not None]
+        normal, outputs = [], []
+        for part in parts:
+            normal.append(torch.as_tensor(part.y).cpu().numpy()[_stored(part)] > 0)
+            outputs += [output[DISTANCE:] for output in net.predict_batches(part)]
+        keep = np.concatenate(normal)
+        distance, errors = (
+            torch.cat(pieces, 1).cpu().numpy()[:, keep] for pieces in zip(*outputs, strict=True)
+        )
+        self.distance_unit, self.error_unit = _means(distance), _means(errors)
+        by_modality = self.by_modality(distance, errors)
+        self.location = by_modality.mean(0)
+        self.spread = np.maximum(by_modality.std(0), TINY)
+        self.offset = self._threshold(self.scores(distance, errors))
+
+    def _threshold(self, scores: Array) -> float:
+        if not isinstance(self.contamination, str):
+            return float(np.percentile(scores, 100 * self.contamination))
+        if self.nu is not None:
+            return float(np.percentile(scores, 100 * self.nu))
+        first, third = np.percentile(scores, [25, 75])
+        return float(first - FENCE * (third - first))
+
+    def scores(self, distance: Array, errors: Array) -> Array:
+        """How normal samples are, by the mean over networks.
+
+        Parameters
+        ----------
+        distance : ndarray of shape (n_networks, n_samples, n_branches + 1)
+        errors : ndarray of shape (n_networks, n_samples, n_sources, n_modalities)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        error = errors[:, :, 0].sum(-1) / self.error_unit[:, :, 0].sum(-1)
+        distance = distance[..., -1] / self.distance_unit[..., -1]
+        return self._combine(distance, error).mean(0)
+
+    def by_modality(self, distance: Array, errors: Array) -> Array:
+        """As :meth:`scores`, by the branch of each modality: (n_samples, n_modalities)."""
+        own = errors[:, :, -1] / self.error_unit[:, :, -1]
+        if distance.shape[-1] == 1:  # no branches
+            return -own.mean(0)
+        distance = (distance / self.distance_unit)[..., : own.shape[-1]]
+        return self._combine(distance, own).mean(0)
+
+    def _combine(self, distance: Array, error: Array) -> Array:
+        return -(distance + self.reconstruction * error) / (1 + self.reconstruction)
+
+    def attributes(self) -> Mapping[str, Any]:
+        return {"offset_": self.offset}
+
+
+def is_anomalous(y: ArrayLike) -> Array:
+    """Which samples are marked -1."""
+    marks = column_or_1d(y)
+    if marks.dtype.kind not in "fiu":
+        raise ValueError(
+            f"Unknown label type: y has dtype {marks.dtype}, but must hold numbers, -1 for "
+            "anomalies and 1 for other samples."
+        )
+    return marks == ANOMALOUS
+
+
+def _stored(part: TensorData | StreamData) -> Array | slice:
+    """Positions of the rows of a part in its target."""
+    return part.rows.cpu().numpy() if hasattr(part, "rows") else slice(None)
+
+
+def _means(values: Array) -> Array:
+    """Means over samples, at least tiny: a modality may be constant."""
+    return np.maximum(values.mean(1, keepdims=True), TINY)

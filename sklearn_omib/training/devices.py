@@ -1,0 +1,71 @@
+"""The device of a fit, and the CPU threads it uses."""
+
+import os
+import threading
+from contextlib import contextmanager
+
+import torch
+
+from .processes import current_group
+
+
+def resolve_device(device):
+    """Turn "auto" into the best device there is: cuda, then mps, then cpu.
+
+    Processes started together on one machine take a GPU each, by their LOCAL_RANK.
+
+    Parameters
+    ----------
+    device : str or torch.device
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    ValueError
+        If the device is not there.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            if "LOCAL_RANK" not in os.environ:
+                return torch.device("cuda")
+            return torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+        # processes cannot exchange what lies on mps
+        if torch.backends.mps.is_available() and current_group() is None:
+            return torch.device("mps")
+        return torch.device("cpu")
+    try:
+        device = torch.device(device)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device={str(device)!r} cannot be used: {error}") from error
+    return device
+
+
+_THREADS_LOCK = threading.Lock()
+_threads_users = 0
+_threads_before = 1
+
+
+@contextmanager
+def cpu_threads(n_threads):
+    """Let torch use a fixed number of CPU threads, and give it back what it had.
+
+    How many threads share a sum changes its last digits, so a fixed number makes a fit the same
+    in the main process, in joblib's workers and in its threads.
+    """
+    global _threads_users, _threads_before
+    with _THREADS_LOCK:
+        if _threads_users == 0:
+            _threads_before = torch.get_num_threads()
+        _threads_users += 1
+        torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        with _THREADS_LOCK:
+            _threads_users -= 1
+            if _threads_users == 0:
+                torch.set_num_threads(_threads_before)

@@ -1,0 +1,539 @@
+"""The training loop: a skorch net of K >= 1 networks side by side.
+
+With :mod:`.stopping` the only files that import skorch. The net is composed, never inherited by an
+estimator: its fit loop and callbacks are skorch's, and the few hooks overridden here say why. One
+fit, an ensemble and a search are the same net; they differ in K and in what networks share.
+"""
+
+from __future__ import annotations
+
+import copy
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import EpochTimer
+
+from ..data.batches import MIN_PREDICT_ROWS, PREDICT_BATCH, Batches, TensorData
+from ..data.streams import StreamData
+from ..nn import GeneratorStack, set_generator
+from ..nn.stacking import are_finite, keep, put, select
+from .optimizer import StackedAdamW
+from .processes import ProcessGroup
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+PREDICTION, XI, LOG_VARIANCE, DISTANCE, ERRORS = range(5)  # what networks predict, in order
+MAX_NETWORKS = 64  # trained at a time, which bounds memory
+
+
+@dataclass
+class Family:
+    """Rows that some networks see together, in one order.
+
+    Parameters
+    ----------
+    train : TensorData or StreamData
+    valid : TensorData or None
+        Rows to stop by.
+    seed : int
+        Of the order, epoch by epoch.
+    """
+
+    train: TensorData | StreamData
+    valid: TensorData | None
+    seed: int
+
+    def __post_init__(self):
+        self.order = torch.Generator().manual_seed(self.seed)
+
+    @property
+    def sizes(self):
+        """How many rows there are to train on, and to stop by."""
+        return len(self.train), len(self.valid or ())
+
+
+class StopTraining(Exception):
+    """Raised to end a phase; skorch's own signal is the user's Ctrl-C."""
+
+
+@contextmanager
+def sampling(bottlenecks, generator):
+    """Let bottlenecks draw their codes from a generator, in a network that is not in training."""
+    before = [bottleneck.generator for bottleneck in bottlenecks]
+    for bottleneck in bottlenecks.train():
+        bottleneck.generator = generator
+    try:
+        yield
+    finally:
+        for bottleneck, own in zip(bottlenecks.eval(), before, strict=True):
+            bottleneck.generator = own
+
+
+def _terms_of(row):
+    """Names of what an epoch of the history has of each network."""
+    return [k for k, v in row.items() if isinstance(v, list) and k not in ("networks", "batches")]
+
+
+def _in_float32(output):
+    """Tensors in tuples and dicts, converted."""
+    if isinstance(output, dict):
+        return {name: _in_float32(part) for name, part in output.items()}
+    if isinstance(output, tuple):
+        parts = map(_in_float32, output)
+        return output._make(parts) if hasattr(output, "_make") else tuple(parts)
+    return None if output is None else output.float()
+
+
+def _distinct(owned):
+    """The different objects among those that networks own, and each network's place."""
+    present = list({id(one): one for one in owned}.values())
+    place = {id(one): i for i, one in enumerate(present)}
+    return present, [place[id(one)] for one in owned]
+
+
+@dataclass
+class Live:
+    """The networks in training.
+
+    Parameters
+    ----------
+    networks : list of int
+    module, objective : torch.nn.Module
+        Of these networks only.
+    optimizer : StackedAdamW
+    """
+
+    networks: list[int]
+    module: torch.nn.Module
+    objective: torch.nn.Module
+    optimizer: StackedAdamW
+
+    def line_up(self, families, family, noise):
+        """Note the families and generators present, and each network's place among them."""
+        self.families, self.index = _distinct([families[family[k]] for k in self.networks])
+        set_generator(self.module, GeneratorStack(*_distinct([noise[k] for k in self.networks])))
+
+    def keep(self, places):
+        """Go on with some of the networks."""
+        self.networks = [self.networks[i] for i in places]
+        keep(self.module, places)
+        keep(self.objective, places)
+        self.optimizer.keep(self.module, places)
+
+
+class StackedNet(NeuralNet):
+    """A skorch net of several networks that trains in phases and logs every term of the objective.
+
+    ``module_`` and ``criterion_`` hold all networks, each in its best state so far; ``live`` are
+    those in training. Networks whose numbers of rows differ train one group after another; those
+    that settle or diverge leave.
+
+    Attributes
+    ----------
+    n_networks : int
+    families : list of Family
+    family : list of int
+        That of each network.
+    noise : list of torch.Generator
+        That of each network, from which its dropout and noise are drawn.
+    failed : dict of int to str
+        Networks that diverged, and what happened.
+    """
+
+    device: Any  # skorch's, without types
+    weight_decay = 0.0
+    phase = "warm-up"
+    precision = "float32"
+    group: ProcessGroup | None = None  # that shares the fit
+    keeps_last = False
+    spares_failed = False  # whether others go on where a network diverges
+    moments: StackedAdamW | None = None  # to go on with
+
+    @property
+    def _default_callbacks(self):
+        return [("timer", EpochTimer())]  # skorch's others score and print per batch
+
+    def initialize_optimizer(self, *args, **kwargs):
+        return self  # every phase begins with one of its own
+
+    def begin(self, families, family, seeds, precision, group=None):
+        """Set what to train on.
+
+        Parameters
+        ----------
+        families : list of Family
+        family, seeds : list of int
+            The family of each network, and the seed of its dropout and noise; those of one family
+            and seed share their draws, as they would have the same ones when trained apart.
+        precision : {"float32", "bfloat16"}
+            Of matrix products; the objective is always computed in float32.
+        group : ProcessGroup or None
+        """
+        self.families, self.family, self.precision, self.group = families, family, precision, group
+        self.n_networks = len(family)
+        self.failed: dict[int, str] = {}
+        rank = 0 if group is None else group.rank  # the order of rows is common, noise is not
+        drawn: dict = {}
+        for twins in zip(family, seeds, strict=True):
+            drawn.setdefault(twins, torch.Generator(self.device).manual_seed(twins[1] + rank))
+        self.noise = [drawn[twins] for twins in zip(family, seeds, strict=True)]
+        if group is not None:
+            for part in (self.module_, self.criterion_):
+                group.broadcast([*part.parameters(), *part.buffers()])
+        return self
+
+    def end(self):
+        """Drop what only training needs."""
+        for name in ("families", "family", "noise", "live", "failed"):
+            self.__dict__.pop(name, None)
+        self.group, self.callbacks, self.callbacks_ = None, [], []
+        for part in (self.module_, self.criterion_):
+            set_generator(part, None)
+
+    # -- parts of a net ---------------------------------------------------------------------
+    def part(self, networks):
+        """A net of some of the networks, to be trained and absorbed again."""
+        net = self.taken(networks)
+        net.families, net.failed = self.families, {}
+        net.family, net.noise = ([own[k] for k in networks] for own in (self.family, self.noise))
+        net.group, net.callbacks_ = self.group, self.callbacks_
+        return net
+
+    def absorb(self, part, networks):
+        """Take over what a part has become."""
+        places = range(len(networks))
+        put(self.module_, part.module_, networks, places)
+        put(self.criterion_, part.criterion_, networks, places)
+        known = sum(any(k in row["networks"] for k in networks) for row in self.history)
+        for row in part.history[known:]:
+            row["networks"] = [networks[place] for place in row["networks"]]
+            self.history.append(row)
+        self.failed |= {networks[place]: reason for place, reason in part.failed.items()}
+
+    def taken(self, networks):
+        """A net of some of the networks."""
+        net = copy.copy(self)
+        for name in ("module", "criterion"):
+            selected = select(getattr(self, f"{name}_"), networks)
+            net.__dict__.update({name: selected, f"{name}_": selected})
+        net.history_, net.n_networks = copy.deepcopy(self.history_), len(networks)
+        net._follow(networks)
+        net.end()
+        return net
+
+    def repeat(self, networks):
+        """Go on with networks several times over, which share their families."""
+        for part in (self.module_, self.criterion_):
+            keep(part, networks)
+        self.family = [self.family[k] for k in networks]
+        self.noise = [self.noise[k] for k in networks]
+        self.failed = {i: self.failed[k] for i, k in enumerate(networks) if k in self.failed}
+        self.n_networks = len(networks)
+        self._follow(networks)
+
+    def _follow(self, networks):
+        """Let the history speak of networks as they are numbered now."""
+        for row in self.history:
+            place = {k: i for i, k in enumerate(row["networks"])}
+            new = [i for i, k in enumerate(networks) if k in place]
+            for name in _terms_of(row):
+                row[name] = [row[name][place[networks[i]]] for i in new]
+            row["networks"] = new
+        self.history[:] = [row for row in self.history if row["networks"]]
+
+    # -- phases ---------------------------------------------------------------------------
+    def run_phase(self, phase, epochs, keep_moments=False, keep_last=False):
+        """Train for a number of epochs, or until all networks have settled.
+
+        Parameters
+        ----------
+        phase : {"warm-up", "main"}
+        epochs : int
+        keep_moments : bool, default=False
+            Whether the optimiser goes on where an earlier call left it, and is left for a later.
+        keep_last : bool, default=False
+            Whether to train for all the epochs and keep the last, whatever validation says.
+        """
+        self.phase, self.keeps_last = phase, keep_last
+        for networks in self.groups():
+            self.live = self._enter(networks, self.moments if keep_moments else None)
+            self.notify("on_train_begin", X=None, y=None)
+            with suppress(StopTraining):
+                self.fit_loop(None, epochs=epochs)
+            if not self.stops_by_validation:
+                self.note(range(len(self.live.networks)))
+            self._check_weights()
+            self.notify("on_train_end", X=None, y=None)
+            self.moments = self.live.optimizer.detached() if keep_moments else None
+        return self
+
+    def groups(self):
+        """Lists of networks with as many rows as one another, those that failed left out."""
+        alike: dict = {}
+        for k, family in enumerate(self.family):
+            if k not in self.failed:
+                twins = family, id(self.noise[k])
+                alike.setdefault(self.families[family].sizes, {}).setdefault(twins, []).append(k)
+        for families in alike.values():
+            group: list[int] = []
+            for networks in families.values():
+                if group and len(group) + len(networks) > MAX_NETWORKS:
+                    yield group
+                    group = []
+                group = group + networks
+            yield group
+
+    def _enter(self, networks, moments):
+        module, objective = select(self.module_, networks), select(self.criterion_, networks)
+        optimizer = StackedAdamW(module, self.lr, self.weight_decay, moments)
+        live = Live(list(networks), module, objective, optimizer)
+        live.line_up(self.families, self.family, self.noise)
+        return live
+
+    @property
+    def stops_by_validation(self):
+        """Whether networks in training are kept in the state of their lowest validation loss."""
+        if self.phase != "main" or self.keeps_last:
+            return False
+        return self.live.families[0].valid is not None
+
+    def note(self, places):
+        """Take the present state of networks, by their places in training, as their best."""
+        networks = [self.live.networks[i] for i in places]
+        put(self.module_, self.live.module, networks, places)
+        put(self.criterion_, self.live.objective, networks, places)
+
+    def dismiss(self, places):
+        """Go on without some networks."""
+        kept = sorted(set(range(len(self.live.networks))).difference(places))
+        if not kept:
+            raise StopTraining
+        self.live.keep(kept)
+        self.live.line_up(self.families, self.family, self.noise)
+
+    # -- epochs ---------------------------------------------------------------------------
+    def get_split_datasets(self, X, y=None, **fit_params):
+        return "train", None if self.live.families[0].valid is None else "valid"
+
+    def get_iterator(self, dataset, training=False):
+        return dataset  # batches are made for the networks that are left in an epoch
+
+    def _batches(self, dataset):
+        training = dataset == "train"
+        return Batches(
+            [getattr(family, dataset) for family in self.live.families],
+            self.live.index,
+            self.batch_size if training else PREDICT_BATCH,
+            [family.order for family in self.live.families] if training else None,
+            self.group,
+        )
+
+    def train_step(self, batch, **fit_params):
+        terms = self._terms(batch)
+        self.live.optimizer.descend(terms.loss, self.group and self._average)
+        return terms
+
+    def _average(self, gradients):
+        """Make gradients and the objective's moving averages those of all processes' rows."""
+        averages = [
+            average for name, average in self.live.objective.named_buffers()
+            if name.rpartition(".")[2] not in ("weights", "beta")
+        ]  # fmt: skip
+        self.group.average([*gradients, *averages])  # type: ignore[union-attr]
+
+    def validation_step(self, batch, **fit_params):
+        with torch.no_grad():
+            return self._terms(batch)
+
+    def _terms(self, batch):
+        """The objective on one batch; its averages move on in training."""
+        inputs, y, weight = batch
+        module, objective = self.live.module, self.live.objective
+        low = self.precision != "float32"
+        dtype = PRECISIONS[self.precision]
+        with torch.autocast(weight.device.type, dtype) if low else nullcontext():
+            output = module.warm_up(inputs) if self.phase == "warm-up" else module(inputs)
+        if low:  # of matrix products alone
+            output = _in_float32(output)
+        if self.phase == "warm-up":
+            return objective.warm_up(output, y, weight)
+        terms = objective(output, y, weight)
+        if module.training:
+            objective.update(output, y, weight, terms)
+        return terms
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        # terms stay on the device and are read once per epoch; skorch reads the loss every batch
+        if iterator is None:
+            return
+        for part in (self.live.module, self.live.objective):
+            part.train(training)
+        group = self.group
+        if training:
+            self.history.record("phase", self.phase)
+            self.history.record("networks", list(self.live.networks))
+            if self.phase == "main" and self._has_begun():
+                self.live.objective.reweight()
+        if group is not None:
+            group.stage = f"in epoch {len(self.history)} ({self.phase})"
+        batches, terms, sizes = self._batches(iterator), [], []
+        for batch in batches:
+            step = step_fn(batch, **fit_params)
+            terms.append(step.flat())
+            sizes.append(batch[2].shape[1] if group is None else group.n_rows)
+        share = torch.tensor(sizes, device=terms[0].device) / batches.n_rows
+        means = torch.einsum("b,bkt->tk", share, torch.stack(terms))
+        if group is not None:
+            means = group.sum(means)
+            if training:
+                group.broadcast(self.live.module.buffers())  # of a user's batch normalisation
+        columns = step.columns(self.live.module.names)
+        self._record(prefix, dict(zip(columns, means.tolist(), strict=True)))
+
+    def _has_begun(self):
+        """Whether the networks in training had a main epoch before."""
+        before = (row for row in self.history[:-1] if row["phase"] == "main")
+        return any(self.live.networks[0] in row["networks"] for row in before)
+
+    def _record(self, prefix, means):
+        """Write the mean terms of an epoch, and the weights it had, into the history."""
+        for column, values in means.items():
+            self.history.record(f"{prefix}_{column}", values)
+        weights = self.live.objective.weights
+        if prefix == "train" and weights is not None:
+            for name, values in zip(self.live.module.names, weights.T.tolist(), strict=True):
+                self.history.record(f"weight_{name}", values)
+        diverged = np.flatnonzero(~np.isfinite(means["loss"]))
+        if len(diverged):
+            self._fail(diverged, f"the loss is {means['loss'][diverged[0]]}")
+
+    def _fail(self, places, what):
+        reason = (
+            f"Training diverged: {what} in epoch {len(self.history)} ({self.phase}). Lower "
+            "learning_rate, or check the scale of inputs and target."
+        )
+        if not self.spares_failed:
+            raise ValueError(reason)
+        for place in places:
+            self.failed.setdefault(self.live.networks[place], reason)
+
+    def _check_weights(self):
+        networks = self.live.networks
+        finite = are_finite(self.module_, self.n_networks).cpu().numpy()[networks]
+        if not finite.all():
+            self._fail(np.flatnonzero(~finite), "weights are not finite")
+
+    # -- what networks say ----------------------------------------------------------------
+    def predict_batches(self, data):
+        """Yield what the networks predict for successive batches of rows that all of them see.
+
+        Yields
+        ------
+        tuple of (Tensor of shape (n_networks, batch, ...) or None)
+            As ``module_.predict`` returns.
+        """
+        n_rows = len(data)
+        padded = n_rows < MIN_PREDICT_ROWS
+        if padded:
+            data = data.part(torch.arange(MIN_PREDICT_ROWS).clamp_max(n_rows - 1))
+        self.module_.eval()
+        with torch.inference_mode():
+            for inputs, _, _ in Batches([data], [0] * self.n_networks, PREDICT_BATCH):
+                outputs = self.module_.predict(inputs)
+                if padded:
+                    outputs = tuple(part if part is None else part[:, :n_rows] for part in outputs)
+                yield outputs
+
+    def own_batches(self, which):
+        """Batches of rows of the networks' own, in order, group by group.
+
+        Parameters
+        ----------
+        which : {"train", "valid"}
+
+        Yields
+        ------
+        networks : list of int
+        module : torch.nn.Module
+            A copy of these networks, in evaluation.
+        batches : Batches
+        """
+        for networks in self.groups():
+            families, index = _distinct([self.families[self.family[k]] for k in networks])
+            batches = Batches([getattr(one, which) for one in families], index, PREDICT_BATCH)
+            yield networks, select(self.module_, networks).eval(), batches
+
+    def own_outputs(self, which):
+        """What networks predict for rows of their own, batch by batch.
+
+        Yields
+        ------
+        networks : list of int
+        outputs : tuple of (Tensor of shape (len(networks), batch, ...) or None)
+        y, weight : Tensor of shape (len(networks), batch, ...)
+        """
+        for networks, module, batches in self.own_batches(which):
+            for inputs, y, weight in batches:
+                yield networks, module.predict(inputs), y, weight
+
+    def sampled_xi(self, parts, seed, module=None):
+        """xi of all rows, of the first network, with noise in the codes, as in training.
+
+        Parameters
+        ----------
+        parts : iterable of TensorData
+        seed : int
+        module : torch.nn.Module, default=None
+            A network to take in the place of the net's own.
+        """
+        module = select(self.module_, [0]) if module is None else module
+        generator = torch.Generator(device=self.device).manual_seed(seed)
+        module.eval()
+        with sampling(module.bottlenecks, generator), torch.inference_mode():
+            return torch.cat([
+                module.predict(inputs)[XI][0]
+                for part in parts
+                for inputs, _, _ in Batches([part], [0], PREDICT_BATCH)
+            ])  # fmt: skip
+
+    def history_frame(self, network=0):
+        """Every epoch of a network so far, one row each, as a DataFrame."""
+        rows: list[dict] = []
+        for row in self.history:
+            if network not in row["networks"]:
+                continue
+            place, n_networks = row["networks"].index(network), len(row["networks"])
+            rows.append({"epoch": len(rows) + 1, "phase": row["phase"]})
+            if "dur" in row:  # an epoch that failed has none
+                rows[-1]["seconds"] = row["dur"] / n_networks
+            rows[-1] |= {name: row[name][place] for name in _terms_of(row)}
+        return pd.DataFrame(rows)
+
+    def n_epochs(self, network=0, phase="main"):
+        """How many epochs of a phase a network had."""
+        own = [row for row in self.history if network in row["networks"]]
+        return sum(row["phase"] == phase for row in own)
+
+    # -- copies and pickles ---------------------------------------------------------------
+    def __getstate__(self):
+        # skorch pickles weights as bytes that only its own version can read; and the optimiser
+        state = dict(self.__dict__)
+        state["moments"] = None
+        if torch.device(self.device).type != "cpu":  # to be loaded where there is no GPU
+            for name in ("module_", "criterion_"):
+                state[name] = state[name.rstrip("_")] = copy.deepcopy(state[name]).cpu()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        try:
+            for part in (self.module_, self.criterion_):
+                part.to(self.device)
+        except (RuntimeError, AssertionError):  # made where there was a GPU
+            self.device = "cpu"
+            for part in (self.module_, self.criterion_):
+                part.to("cpu")

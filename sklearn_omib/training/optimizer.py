@@ -1,0 +1,139 @@
+"""AdamW with clipped gradients, for networks side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from ..nn.stacking import copies, owners
+
+MAX_GRAD_NORM = 5.0
+BETAS, EPS = (0.9, 0.999), 1e-8
+
+
+class StackedAdamW:
+    """AdamW for networks side by side, each with a gradient norm of its own.
+
+    Torch's fused kernel is called without the class around it, whose import takes a second.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Parameters without a part in the first loss are left alone, as torch's optimisers do.
+    lr, weight_decay : float
+    moments : StackedAdamW, default=None
+        One that has been detached, to go on with its moments.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        lr: float,
+        weight_decay: float,
+        moments: StackedAdamW | None = None,
+    ) -> None:
+        self.lr, self.weight_decay = lr, weight_decay
+        self.state: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        self._find(module)
+        if moments is not None:
+            self._restrict(moments.used)
+            self.state = moments.state
+
+    def _find(self, module):
+        """Parameters of all networks together, then of each network alone."""
+        stacked = [p for o in owners(module) for p in o._parameters.values() if p is not None]
+        own: dict = {}  # a parameter in two places is one
+        for part in copies(module):
+            for k, network in enumerate(part.networks):
+                own |= {p: k for p in network.parameters() if p.requires_grad}
+        self.parameters = [*stacked, *own]
+        self.network: list[int | None] = [*[None] * len(stacked), *own.values()]
+
+    def descend(
+        self, loss: torch.Tensor, average: Callable[[list[torch.Tensor]], None] | None = None
+    ) -> None:
+        """Make one step down each loss.
+
+        Parameters
+        ----------
+        loss : Tensor of shape (n_networks,)
+        average : callable, default=None
+            Replaces gradients, in place, by their means over processes.
+        """
+        found: Sequence[torch.Tensor | None]  # None: no part in the loss
+        found = torch.autograd.grad(loss.sum(), self.parameters, allow_unused=True)
+        if not self.state:
+            self._begin(found)
+            found = [gradient for gradient in found if gradient is not None]
+        # the fused kernel is wrong where a gradient lies otherwise than its parameter (torch 2.13)
+        gradients = [
+            torch.zeros_like(p) if g is None else g.contiguous()
+            for p, g in zip(self.parameters, found, strict=True)
+        ]
+        if average is not None:
+            average(gradients)
+        self._clip(gradients, len(loss))
+        first, second, steps = (list(part) for part in zip(*self.state, strict=True))
+        torch._foreach_add_(steps, 1)
+        with torch.no_grad():
+            torch._fused_adamw_(
+                self.parameters, gradients, first, second, [], steps, lr=self.lr,
+                beta1=BETAS[0], beta2=BETAS[1], weight_decay=self.weight_decay, eps=EPS,
+                amsgrad=False, maximize=False,
+            )  # fmt: skip
+
+    def _begin(self, gradients):
+        self._restrict([i for i, gradient in enumerate(gradients) if gradient is not None])
+        self.state = [
+            (torch.zeros_like(p), torch.zeros_like(p), torch.zeros((), device=p.device))
+            for p in self.parameters
+        ]
+
+    def _restrict(self, used):
+        self.used = used  # of all parameters of the module
+        self.parameters = [self.parameters[i] for i in used]
+        self.network = [self.network[i] for i in used]
+
+    def detached(self) -> StackedAdamW:
+        """Leave the parameters, for another module of the same structure to go on."""
+        self.parameters = []
+        return self
+
+    def _clip(self, gradients, n_networks):
+        """Scale gradients down where those of a network are longer than allowed."""
+        stacked = [g for g, k in zip(gradients, self.network, strict=True) if k is None]
+        own = [(g, k) for g, k in zip(gradients, self.network, strict=True) if k is not None]
+        norms = [torch.linalg.vector_norm(g.view(n_networks, -1), dim=1) for g in stacked]
+        if own:
+            each = gradients[0].new_zeros(len(own), n_networks)
+            each[range(len(own)), [k for _, k in own]] = torch.stack([g.norm() for g, _ in own])
+            norms.extend(each)
+        norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)
+        factor = (MAX_GRAD_NORM / (norm + 1e-6)).clamp_max(1.0)
+        if factor.device.type == "cpu" and not bool((factor < 1).any()):  # no waiting for a GPU
+            return
+        for i, (gradient, k) in enumerate(zip(gradients, self.network, strict=True)):
+            own_factor = factor.view(-1, *[1] * (gradient.ndim - 1)) if k is None else factor[k]
+            gradients[i] = gradient * own_factor  # not in place: two may be one tensor
+
+    def keep(self, module: nn.Module, rows: list[int]) -> None:
+        """Go on with some networks, of which the module has been left with those already.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+        rows : list of int
+            Where its networks were.
+        """
+        kept: dict = {}
+        for parameter, k, state in zip(self.parameters, self.network, self.state, strict=True):
+            if k is None:
+                first, second, steps = state
+                kept[parameter] = first[rows], second[rows], steps
+            elif k in rows:
+                kept[parameter] = state
+        self._find(module)
+        self._restrict([i for i, parameter in enumerate(self.parameters) if parameter in kept])
+        self.state = [kept[p] for p in self.parameters]

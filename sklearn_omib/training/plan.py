@@ -1,0 +1,189 @@
+"""What is decided before training: rows to stop by, encoders, seeds, how many networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
+from sklearn.model_selection import (
+    GroupShuffleSplit,
+    ShuffleSplit,
+    StratifiedGroupKFold,
+    StratifiedShuffleSplit,
+)
+
+from .._typing import Array
+from ..data.container import ModalityDict
+from ..information._capacity import effective_dimension
+from ..nn.encoders import ENCODERS, default_encoder
+
+MIN_SAMPLES_TO_SPLIT = 10  # below it no rows are held out
+# What validation_fraction="auto" holds out (benchmarks/evidence/rows.py): so many rows, within two
+# shares
+ROWS_HELD_OUT = 500
+LEAST_HELD_OUT, MOST_HELD_OUT = 0.01, 0.15
+# What n_members="auto" pays (benchmarks/evidence/levers.py): networks, and rows of all of them
+MOST_MEMBERS, MEMBER_ROWS = 5, 50_000
+
+
+def count_members(n_members: int | str, n_samples: int) -> int:
+    """How many networks a fit averages: with "auto", five, and fewer of more than 10,000 rows."""
+    if isinstance(n_members, str):
+        return int(np.clip(round(MEMBER_ROWS / n_samples), 1, MOST_MEMBERS))
+    return n_members
+
+
+class Plan(NamedTuple):
+    """What each network begins with.
+
+    Attributes
+    ----------
+    encoders : dict of str to encoder, or None
+        None where fitted networks go on.
+    splits : list of (ndarray, ndarray or None)
+        Rows of each network to train on, and to stop by.
+    weights, draws : list of int
+        Seeds of initial weights; of the order of rows, dropout and noise.
+    """
+
+    encoders: dict[str, Any] | None
+    splits: list[tuple[Array, Array | None]]
+    weights: list[int]
+    draws: list[int]
+
+
+def draw(rng: np.random.RandomState) -> int:
+    """A seed."""
+    return int(rng.randint(2**31 - 1))
+
+
+def further(seed: int, n_networks: int) -> list[np.random.RandomState]:
+    """Random states of the networks beyond the first, from its seed."""
+    seeds = np.random.RandomState(seed).randint(2**31 - 1, size=n_networks - 1)
+    return [np.random.RandomState(own) for own in seeds]
+
+
+def validation_split(
+    n_samples: int,
+    labels: Array | None,
+    groups: Array | None,
+    rng: np.random.RandomState,
+    *,
+    fraction: float | str = "auto",
+    limit: int | None = None,
+) -> tuple[Array, Array | None]:
+    """Rows to train on and at most ``limit`` rows to stop by, split once for all phases.
+
+    Parameters
+    ----------
+    n_samples : int
+    labels : ndarray of shape (n_samples,) or None
+        To stratify by.
+    groups : ndarray of shape (n_samples,) or None
+        Samples of one group stay together.
+    rng : RandomState
+    fraction : float or "auto", default="auto"
+    limit : int, default=None
+
+    Returns
+    -------
+    train, valid : ndarray of int
+        ``valid`` is None where there are too few samples to hold some out.
+    """
+    if n_samples < MIN_SAMPLES_TO_SPLIT:
+        return np.arange(n_samples), None
+    seed = rng.randint(2**31 - 1)
+    wanted = _held_out_share(n_samples, groups) if isinstance(fraction, str) else fraction
+    share = wanted if limit is None else min(wanted, limit / n_samples)
+    options = {"test_size": share, "random_state": seed}
+    n_groups = n_samples if groups is None else len(np.unique(groups))
+    if n_groups < 2:
+        raise ValueError(
+            "groups has one group only, which leaves none for validation; give no groups, or "
+            "early_stopping=False."
+        )
+    if groups is not None and labels is not None:
+        n_splits = min(max(round(1 / wanted), 2), n_groups)
+        splitter = StratifiedGroupKFold(n_splits, shuffle=True, random_state=seed)
+    elif groups is not None:
+        splitter = GroupShuffleSplit(1, **options)
+    elif labels is not None and _can_stratify(labels, share):
+        splitter = StratifiedShuffleSplit(1, **options)
+    else:
+        splitter = ShuffleSplit(1, **options)
+    train, valid = next(splitter.split(np.zeros(n_samples), labels, groups))
+    if limit is not None and len(valid) > limit:  # of whole groups
+        valid = rng.permutation(valid)[:limit]
+    return train, valid
+
+
+def _held_out_share(n_samples, groups):
+    if groups is not None:  # many rows may be few groups
+        return MOST_HELD_OUT
+    return np.clip(ROWS_HELD_OUT / n_samples, LEAST_HELD_OUT, MOST_HELD_OUT)
+
+
+def _can_stratify(labels, fraction):
+    counts = np.bincount(labels)
+    n_valid = int(np.ceil(fraction * len(labels)))
+    fits = len(counts) <= min(n_valid, len(labels) - n_valid)
+    return fits and counts[counts > 0].min() >= 2
+
+
+def resolve_encoders(
+    given: Any, X: ModalityDict, *, hidden_dim: int, n_layers: int, narrow: str
+) -> dict[str, Any]:
+    """The encoder of each modality: as named, or the default of its shape.
+
+    Parameters
+    ----------
+    given : str, dict of str to encoder, torch.nn.Module or callable
+    X : ModalityDict
+        Training data, or a sample of them.
+    hidden_dim, n_layers : int
+    narrow : str
+        The encoder of tables that spread over few directions.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or reads none of the blocks.
+    """
+    if isinstance(given, Mapping):
+        unknown = set(given) - set(X)
+        if unknown:
+            raise ValueError(
+                f"encoders names unknown modalities {sorted(unknown)}; there are {list(X)}."
+            )
+    elif isinstance(given, str) and given != "auto" and given not in ENCODERS:
+        known = ["auto", *sorted(ENCODERS)]
+        raise ValueError(f"encoders={given!r} is unknown; known are {known}.")
+    reads = ENCODERS.get(given) if isinstance(given, str) else None
+    resolved = {}
+    for name, block in X.items():
+        chosen = given.get(name, "auto") if isinstance(given, Mapping) else given
+        if reads is not None:
+            # one name for all goes to the blocks it is made for: an MLP to tables
+            fits = reads.block(block.ndim - 1, sparse.issparse(block))
+            chosen = given if fits and (reads.dims or block.ndim == 2) else "auto"
+        if isinstance(chosen, str) and chosen == "auto":
+            chosen = _default_encoder(block, hidden_dim, n_layers, narrow)
+        resolved[name] = chosen
+    if reads and reads.dims and given not in resolved.values():
+        raise ValueError(
+            f"encoders={given!r} reads {reads.meaning}, but no modality is such a "
+            f"block: samples have shapes {X.sample_shapes}."
+        )
+    return resolved
+
+
+def _default_encoder(block, hidden_dim, n_layers, narrow):
+    name = default_encoder(block.shape[1:], sparse.issparse(block))
+    if name != "mlp" or n_layers == 1:  # of one layer it is a linear map
+        return name
+    # a table that spreads over many directions is mapped linearly (benchmarks/evidence/wide.py)
+    wide = prod(block.shape[1:]) > hidden_dim
+    return "linear" if wide and effective_dimension(block) > hidden_dim else narrow

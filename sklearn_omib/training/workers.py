@@ -1,0 +1,175 @@
+"""Networks that share nothing, trained in processes forked from this one.
+
+A fork costs milliseconds where a new process would first import torch. The children do nothing but
+the arithmetic of our own modules on one thread, and what they learned comes back through a pipe. A
+child that dies, or is not heard of for long, costs time alone: its share is trained here.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import pairwise
+from multiprocessing.connection import Connection
+
+import numpy as np
+import torch
+from joblib import cpu_count, effective_n_jobs
+from skorch.callbacks import Callback
+
+from ..nn.stacking import copies, tensors
+from .net import StackedNet
+
+TOGETHER = 3  # networks of a part: with more, a second core has too little to do
+USUAL_EPOCHS, FEWEST_STEPS = 30, 60  # half a second
+PATIENCE = 30.0  # seconds without a sign of life
+
+
+def count_jobs(net: StackedNet, n_jobs: int | None, n_epochs: int) -> int:
+    """How many processes to train a net in: None is one per core, where it pays.
+
+    It pays for a number of steps, of which a fit is taken to need some thirty epochs. Always only
+    where this process may fork.
+    """
+    may_fork = (
+        sys.platform == "linux"
+        and multiprocessing.parent_process() is None
+        and threading.current_thread() is threading.main_thread()
+        and not copies(net.module_)  # who knows what a user's module does in a fork
+    )
+    if not may_fork:
+        return 1
+    if n_jobs is not None:
+        return effective_n_jobs(n_jobs)
+    n_batches = -(-len(net.families[0].train) // net.batch_size)
+    return cpu_count() if min(n_epochs, USUAL_EPOCHS) * n_batches >= FEWEST_STEPS else 1
+
+
+def train_in_parts(net: StackedNet, train: Callable[[StackedNet], None], n_jobs: int) -> None:
+    """Train a net whose networks have rows of their own, a few networks at a time.
+
+    Parameters
+    ----------
+    net : StackedNet
+    train : callable
+        Trains a net, in place.
+    n_jobs : int
+        Processes, this one included. Parts do not depend on it, and so results do not.
+    """
+    families = [
+        [k for k, own in enumerate(net.family) if own == i] for i in range(len(net.families))
+    ]
+    n_parts = min(-(-net.n_networks // TOGETHER), len(families))
+    on_cpu = torch.device(net.device).type == "cpu"
+    if n_parts == 1 or net.group is not None or not on_cpu:
+        train(net)
+        return
+    edges = np.linspace(0, len(families), n_parts + 1).round().astype(int).tolist()
+    shares = [[k for own in families[i:j] for k in own] for i, j in pairwise(edges)]
+    parts = [net.part(networks) for networks in shares]
+    _train_apart(parts, train, n_jobs)
+    for part, networks in zip(parts, shares, strict=True):
+        net.absorb(part, networks)
+
+
+def _train_apart(nets, train, n_jobs):
+    """Train nets that share nothing, some of them in other processes."""
+    own, *others = np.array_split(np.arange(len(nets)), min(n_jobs, len(nets)))
+    children: list[_Child] = []
+    try:
+        for share in others:
+            children.append(_Child([nets[i] for i in share], train))
+        for i in own:
+            train(nets[i])
+        for child in children:
+            child.finish()
+    finally:
+        for child in children:
+            child.end()
+
+
+class _Beat(Callback):
+    """Tells the parent that a child lives."""
+
+    def __init__(self, pipe):
+        self.pipe = pipe
+
+    def on_epoch_end(self, net, **kwargs):
+        self.pipe.send(None)
+
+
+class _Child:
+    """A process that trains some nets."""
+
+    def __init__(self, nets, train):
+        self.nets, self.train = nets, train
+        self.pipe, theirs = multiprocessing.Pipe(duplex=False)
+        with warnings.catch_warnings():  # of threads, which the child does not need
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.pid = os.fork()
+        if not self.pid:
+            self.pipe.close()
+            self._work(theirs)
+        theirs.close()
+
+    def _work(self, pipe: Connection) -> None:
+        """What the child does, and nothing after it."""
+        try:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
+            for net in self.nets:
+                net.callbacks_ = [pair for pair in net.callbacks_ if pair[0] != "progress"]
+                net.callbacks_.append(("beat", _Beat(pipe)))
+                self.train(net)
+                pipe.send(_learned(net))
+        except BaseException as error:
+            with suppress(Exception):
+                pipe.send(error)
+        finally:
+            os._exit(0)
+
+    def finish(self):
+        """Take what the child has learned, or train here where it is lost."""
+        try:
+            for net in self.nets:
+                _take(net, self._received())
+        except EOFError:
+            self.end()
+            for net in self.nets:
+                self.train(net)
+
+    def _received(self):
+        while self.pipe.poll(PATIENCE):
+            received = self.pipe.recv()
+            if isinstance(received, BaseException):
+                raise received
+            if received is not None:
+                return received
+        raise EOFError
+
+    def end(self):
+        """Let the child be gone."""
+        if self.pid:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self.pid = 0
+        self.pipe.close()
+
+
+def _learned(net):
+    weights = [[t.numpy() for t in tensors(part)] for part in (net.module_, net.criterion_)]
+    return weights, [dict(row) for row in net.history], net.failed
+
+
+def _take(net, learned):
+    weights, rows, net.failed = learned
+    for part, values in zip((net.module_, net.criterion_), weights, strict=True):
+        for tensor, value in zip(tensors(part), values, strict=True):
+            tensor.copy_(torch.from_numpy(value))
+    net.history[:] = rows
