@@ -94,11 +94,25 @@ def test_a_process_that_dies_costs_time_alone(tables, in_this_process):
 
 def test_a_process_that_hangs_costs_time_alone(tables, in_this_process, monkeypatch):
     X, y, _ = tables
-    monkeypatch.setattr(workers, "PATIENCE", 0.5)
+    monkeypatch.setattr(workers, "PATIENCE", 1.0)
     begun = time.monotonic()
     model = watched(lambda: time.sleep(60), forked=True).fit(X, y)
     assert_same(seen(model, X), in_this_process)
     assert time.monotonic() - begun < 30
+
+
+def test_a_process_that_takes_long_is_waited_for(tables, monkeypatch):
+    X, y, _ = tables
+    monkeypatch.setattr(workers, "PATIENCE", 1.0)
+    options, epochs = FAST | {"max_epochs": 10, "batch_size": 8}, []
+    model = OMIBClassifier(n_jobs=2, **options)
+    slow, count = (
+        In(lambda: time.sleep(0.3), forked=True),
+        In(lambda: epochs.append(1), forked=False),
+    )
+    model._watchers = (("slow", slow), ("count", count))
+    assert_same(seen(model.fit(X, y), X), seen(OMIBClassifier(n_jobs=1, **options).fit(X, y), X))
+    assert len(epochs) == 10  # of its own networks alone
 
 
 def fail():

@@ -78,17 +78,12 @@ class CrossAttentionFusion(nn.Module):
         values : Tensor of shape (batch, n_modalities, latent_dim)
         attention : Tensor of shape (batch, n_heads, n_modalities, n_modalities)
         """
-        width = tokens.shape[-1] // self.n_heads
-        # samples last: all else is small, and what is computed runs along the last dimension
-        projected = self.in_proj(tokens).movedim(-3, -1).contiguous()
-        projected = projected.unflatten(-2, (3, self.n_heads, width))
-        query, key, value = projected.unbind(-4)  # (..., n_modalities, n_heads, width, batch)
-        scores = (query.unsqueeze(-4) * (width**-0.5 * key).unsqueeze(-5)).sum(-2)
-        attention = (scores - scores.detach().amax(-3, keepdim=True)).exp()
-        attention = attention / attention.sum(-3, keepdim=True)
-        values = (attention.unsqueeze(-2) * value.unsqueeze(-5)).sum(-4)
-        values = values.flatten(-3, -2).movedim(-1, -3)
-        attention = attention.movedim((-1, -2), (-4, -3))
+        k = tokens.shape[-1]
+        projected = self.in_proj(tokens).unflatten(-1, (3, self.n_heads, -1))
+        query, key, value = projected.transpose(-2, -4).unbind(-3)
+        scores = query @ key.transpose(-1, -2) * (k // self.n_heads) ** -0.5
+        attention = scores.softmax(-1)
+        values = (attention @ value).transpose(-2, -3).flatten(-2)
         return self.out_proj(values), attention
 
     def forward(self, zeta: Tensor) -> Fused:

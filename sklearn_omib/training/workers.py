@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,14 +22,13 @@ from multiprocessing.connection import Connection
 import numpy as np
 import torch
 from joblib import cpu_count, effective_n_jobs
-from skorch.callbacks import Callback
 
 from ..nn.stacking import copies, tensors
 from .net import StackedNet
 
 TOGETHER = 3  # networks of a part: with more, a second core has too little to do
 USUAL_EPOCHS, FEWEST_STEPS = 30, 60  # half a second
-PATIENCE = 30.0  # seconds without a sign of life
+PATIENCE = 60.0  # seconds without a sign of life
 
 
 def count_jobs(net: StackedNet, n_jobs: int | None, n_epochs: int) -> int:
@@ -94,16 +94,6 @@ def _train_apart(nets, train, n_jobs):
             child.end()
 
 
-class _Beat(Callback):
-    """Tells the parent that a child lives."""
-
-    def __init__(self, pipe):
-        self.pipe = pipe
-
-    def on_epoch_end(self, net, **kwargs):
-        self.pipe.send(None)
-
-
 class _Child:
     """A process that trains some nets."""
 
@@ -124,9 +114,9 @@ class _Child:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
             for net in self.nets:
                 net.callbacks_ = [pair for pair in net.callbacks_ if pair[0] != "progress"]
-                net.callbacks_.append(("beat", _Beat(pipe)))
+                _let_beat(net, pipe)
                 self.train(net)
-                pipe.send(_learned(net))
+            pipe.send([_learned(net) for net in self.nets])  # waits for the parent to read
         except BaseException as error:
             with suppress(Exception):
                 pipe.send(error)
@@ -136,8 +126,8 @@ class _Child:
     def finish(self):
         """Take what the child has learned, or train here where it is lost."""
         try:
-            for net in self.nets:
-                _take(net, self._received())
+            for net, learned in zip(self.nets, self._received(), strict=True):
+                _take(net, learned)
         except EOFError:
             self.end()
             for net in self.nets:
@@ -160,6 +150,20 @@ class _Child:
             os.waitpid(self.pid, 0)
             self.pid = 0
         self.pipe.close()
+
+
+def _let_beat(net, pipe):
+    """Tell the parent with a step now and then that its child lives."""
+    step, last = net.train_step, time.monotonic()
+
+    def beating(batch, **fit_params):
+        nonlocal last
+        if time.monotonic() - last > PATIENCE / 6:
+            last = time.monotonic()
+            pipe.send(None)
+        return step(batch, **fit_params)
+
+    net.train_step = beating
 
 
 def _learned(net):
