@@ -12,10 +12,14 @@ from sklearn_omib.nn.stacking import copy_module
 class Watch(Callback):
     """Notes the weights, rows and seeds that networks begin with, and how long they train."""
 
+    def reset(self):
+        self.begun, self.networks = None, []
+
     def on_train_begin(self, net, **kwargs):
         if net.phase == "warm-up":
-            self.module, self.families = copy_module(net.module_), net.families
-            self.begun = time.perf_counter()
+            module, self.families = copy_module(net.module_), net.families
+            self.networks += [(module, place) for place in range(net.n_networks)]  # of a part
+            self.begun = self.begun or time.perf_counter()
 
     def on_train_end(self, net, **kwargs):
         self.seconds = time.perf_counter() - self.begun
@@ -36,7 +40,9 @@ class Twin:
 
     def __init__(self, n_networks, X, y, **options):
         self.X, self.y = X, y
-        self.clf = OMIBClassifier(n_members=n_networks, beta=0.01, random_state=0, **options)
+        self.clf = OMIBClassifier(
+            n_members=n_networks, n_jobs=1, beta=0.01, random_state=0, **options
+        )
         self.clf.set_params(n_iter_no_change=self.clf.max_epochs + 1)
         self.watch = Watch()
         self.clf._watchers = (("watch", self.watch),)
@@ -55,6 +61,7 @@ class Twin:
 
     def ours(self):
         """Seconds of training by the package."""
+        self.watch.reset()
         self.clf.fit(self.X, self.y)
         return self.watch.seconds
 
@@ -76,7 +83,7 @@ class Twin:
             widths, len(clf.classes_), clf.hidden_dim, clf.latent_dim, clf.n_heads, clf.dropout,
             clf.input_dropout, clf.modality_dropout_,
         )  # fmt: skip
-        handwritten.load(network, self.watch.module, k)
+        handwritten.load(network, *self.watch.networks[k])
         return network
 
     def train(self, network, k):
