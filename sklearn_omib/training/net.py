@@ -220,7 +220,8 @@ class StackedNet(NeuralNet):
         for name in ("module", "criterion"):
             selected = select(getattr(self, f"{name}_"), networks)
             net.__dict__.update({name: selected, f"{name}_": selected})
-        net.history_, net.n_networks = copy.deepcopy(self.history_), len(networks)
+        net.history_, net.n_networks = copy.copy(self.history_), len(networks)
+        net.history_[:] = [dict(row) for row in self.history_]  # whose lists are made anew next
         net._follow(networks)
         net.end()
         return net
