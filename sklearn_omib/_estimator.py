@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 from abc import ABCMeta, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from itertools import pairwise
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from ._compat import Interval, StrOptions, _check_sample_weight, _fit_context
 from ._typing import Array, Modalities
 from .data.batches import PREDICT_BATCH, TensorData, batch_edges
 from .data.checks import validate_modalities
-from .data.container import take_rows
+from .data.container import ModalityDict, take_rows
 from .data.scaling import BlockScaler
 from .data.streams import StreamData, buffer_rows, in_storage_order, is_streamed, sample_rows
 from .methods import Method
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 S = TypeVar("S")
+Checked: TypeAlias = tuple[ModalityDict, Array, Array, Array | None]  # X, target, weight, groups
 
 MOST_MEMBERS = 100  # that can be asked for
 STRUCTURE = (
@@ -78,7 +79,7 @@ class BaseMultimodal(
 ):
     """An estimator holds a method and a task; children name them and their parameters."""
 
-    _parameter_constraints: ClassVar[dict] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         "modalities": [dict, None],
         "n_members": [Interval(Integral, 1, MOST_MEMBERS, closed="both"), StrOptions({"auto"})],
         "encoders": [str, dict, torch.nn.Module, callable],
@@ -106,8 +107,8 @@ class BaseMultimodal(
         "verbose": ["verbose"],
     }
 
-    _watchers: tuple = ()  # (name, callback) of those who look on during training
-    _then: tuple = ()  # (beta, epochs) to go on with behind the main phase, as a search may want
+    _watchers: Sequence[tuple[str, Any]] = ()  # names and callbacks that look on during training
+    _then: Sequence[tuple[float, int]] = ()  # betas and epochs behind the main phase, of a search
     n_jobs: int | None
     # what a fit leaves beside its public attributes
     net_: StackedNet
@@ -178,7 +179,7 @@ class BaseMultimodal(
 
     @together
     @in_one_piece
-    def _partial_fit(self, X, y, sample_weight, task):
+    def _partial_fit(self, X: Modalities, y: Any, sample_weight: Any, task: Task) -> Self:
         """One main epoch on a chunk; the first chunk also sets up the networks and warms up."""
         with cpu_threads(self.n_threads):
             resume = hasattr(self, "net_")
@@ -188,8 +189,9 @@ class BaseMultimodal(
             rng = copy.deepcopy(self._rng) if resume else rng  # a chunk that fails leaves no trace
             self._train(checked, rng, resume, chunk=True)
             self.n_iter_ = self.net_.n_epochs()
+        return self
 
-    def _begin(self, task, resume):
+    def _begin(self, task: Task, resume: bool) -> None:
         """Method and task of this fit, with what earlier fits have learned where one goes on."""
         method = self._make_method()
         method.check()
@@ -212,14 +214,16 @@ class BaseMultimodal(
                 delattr(self, name)
         self._method, self._task, self._structure = method, task, structure
 
-    def _structure_of(self, method, task):
+    def _structure_of(self, method: Method, task: Task) -> dict[str, Any]:
         """What the weights of a network depend on: a warm start cannot change it."""
         own = {name: getattr(self, name) for name in STRUCTURE}
         own |= {name: getattr(method, name) for name in method.structure}
         own |= {name: getattr(task, name) for name in task.structure}
         return own | {"method": type(method)}
 
-    def _check_input(self, X, y, sample_weight, groups, reset):
+    def _check_input(
+        self, X: Modalities, y: Any, sample_weight: Any, groups: Any, reset: bool
+    ) -> Checked:
         """Validated modalities, coded target, weights of mean 1 and groups, weight 0 left out."""
         task = self._task
         if y is None and get_tags(self).target_tags.required:
@@ -247,7 +251,9 @@ class BaseMultimodal(
         weight = weight if by_target is None else weight * by_target
         return X, target, weight / weight.mean(), groups
 
-    def _train(self, checked, rng, resume, chunk=False):
+    def _train(
+        self, checked: Checked, rng: np.random.RandomState, resume: bool, chunk: bool = False
+    ) -> None:
         """All of fit behind the checks: plan, networks, training, and what it leaves."""
         plan = self._plan(checked, rng, resume, chunk)
         if not resume:
@@ -259,7 +265,7 @@ class BaseMultimodal(
         warmup = 0 if resume else getattr(self, "warmup_epochs", self._method.warmup_epochs)
         epochs = {"warm-up": warmup, "main": 1 if chunk else self.max_epochs}
 
-        def train(net):
+        def train(net: StackedNet) -> None:
             if warmup:
                 net.run_phase("warm-up", warmup)
             with torch.no_grad():
@@ -279,11 +285,17 @@ class BaseMultimodal(
         self._rng = rng  # for a partial_fit that follows
         self._read_off(before)
 
-    def _plan(self, checked, rng, resume=False, chunk=False):
+    def _plan(
+        self,
+        checked: Checked,
+        rng: np.random.RandomState,
+        resume: bool = False,
+        chunk: bool = False,
+    ) -> Plan:
         """Rows, encoders and seeds of the networks; learns what is learned before training."""
         X, target, weight, groups = checked
 
-        def split(rng):
+        def split(rng: np.random.RandomState) -> tuple[Array, Array | None]:
             if chunk or not self.early_stopping:
                 return np.arange(len(target)), None
             return validation_split(
@@ -313,12 +325,12 @@ class BaseMultimodal(
             draws.append(draw(own))
         return Plan(encoders, splits, weights, draws)
 
-    def _count_members(self, n_samples, chunk):
+    def _count_members(self, n_samples: int, chunk: bool) -> int:
         if chunk and self.n_members == "auto":
             return 1  # who knows how many rows are to come
         return count_members(self.n_members, n_samples)
 
-    def _learn_before(self, X, rng):
+    def _learn_before(self, X: ModalityDict, rng: np.random.RandomState) -> dict[str, Any]:
         """Scale and what the method learns from the training data; returns the encoders."""
         sample = sample_rows(X, rng)
         encoders = resolve_encoders(
@@ -333,7 +345,7 @@ class BaseMultimodal(
         self._method.learn(sample, len(X), rng)
         return encoders
 
-    def _make_net(self, encoders, seeds):
+    def _make_net(self, encoders: Mapping[str, Any] | None, seeds: Sequence[int]) -> StackedNet:
         """A net of one network for each seed."""
         method, task, stack = self._method, self._task, len(seeds)
         loss, n_outputs = task.loss(stack)
@@ -365,7 +377,7 @@ class BaseMultimodal(
         net.n_networks, net.weight_decay = stack, self.weight_decay
         return net
 
-    def _go_on(self):
+    def _go_on(self) -> None:
         """A copy of the fitted net, brought up to parameters that may have changed since."""
         self._method.resettle()
         moments = self.net_.moments
@@ -376,7 +388,7 @@ class BaseMultimodal(
         self.net_.criterion_.configure(**self._method.settings())
         self._task.configure(self.net_.criterion_)
 
-    def _families(self, checked, plan):
+    def _families(self, checked: Checked, plan: Plan) -> list[Family]:
         """Rows of the networks: those of each of them, or where they are streamed of all."""
         X, target, weight, _ = checked
         device = resolve_device(self.device)
@@ -387,7 +399,7 @@ class BaseMultimodal(
                 for (train, valid), seed in zip(plan.splits, plan.draws, strict=True)
             ]
 
-        def stream(rows):
+        def stream(rows: Array) -> StreamData:
             rows = in_storage_order(X, rows)
             prepare, progress = self._scaler.transform, self._shows_progress()
             return StreamData(X[rows], prepare, target[rows], weight[rows], device, progress)
@@ -397,7 +409,14 @@ class BaseMultimodal(
                        plan.draws[0])]  # fmt: skip
 
     @contextmanager
-    def _training(self, net, families, family, seeds, epochs) -> Iterator[StackedNet]:
+    def _training(
+        self,
+        net: StackedNet,
+        families: list[Family],
+        family: list[int],
+        seeds: list[int],
+        epochs: Mapping[str, int],
+    ) -> Iterator[StackedNet]:
         """A net while it trains, with those who look on."""
         group = current_group()
         callbacks = list(self._watchers)
@@ -413,11 +432,11 @@ class BaseMultimodal(
         finally:
             net.end()
 
-    def _shows_progress(self):
+    def _shows_progress(self) -> bool:
         group = current_group()
         return bool(self.verbose) and (group is None or group.rank == 0)
 
-    def _read_off(self, before=0):
+    def _read_off(self, before: int = 0) -> None:
         """Set what training leaves in the net; ``before`` epochs belong to an earlier fit."""
         net = self.net_
         self.n_members_ = net.n_networks
@@ -454,7 +473,7 @@ class BaseMultimodal(
             )
         return outputs
 
-    def _parts(self, X):
+    def _parts(self, X: ModalityDict) -> Iterator[TensorData | StreamData]:
         """Validated modalities as networks read them, part by part."""
         device = torch.device(self.net_.device)
         if is_streamed(X):
@@ -481,7 +500,7 @@ class BaseMultimodal(
         """
         return self._outputs(X, XI)[0][0]
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.input_tags.three_d_array = True

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -9,7 +10,7 @@ import torch
 from .processes import current_group
 
 
-def resolve_device(device):
+def resolve_device(device: str | torch.device) -> torch.device:
     """Turn "auto" into the best device there is: cuda, then mps, then cpu.
 
     Processes started together on one machine take a GPU each, by their LOCAL_RANK.
@@ -50,7 +51,7 @@ _threads_before = 1
 
 
 @contextmanager
-def cpu_threads(n_threads):
+def cpu_threads(n_threads: int) -> Iterator[None]:
     """Let torch use a fixed number of CPU threads, and give it back what it had.
 
     How many threads share a sum changes its last digits, so a fixed number makes a fit the same

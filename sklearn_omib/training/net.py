@@ -8,22 +8,27 @@ fit, an ensemble and a search are the same net; they differ in K and in what net
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import EpochTimer
+from torch import Generator, Tensor
 
-from ..data.batches import MIN_PREDICT_ROWS, PREDICT_BATCH, Batches, TensorData
+from .._typing import Array
+from ..data.batches import MIN_PREDICT_ROWS, PREDICT_BATCH, Batch, Batches, TensorData
 from ..data.streams import StreamData
-from ..nn import GeneratorStack, set_generator
+from ..nn import GeneratorStack, ObjectiveTerms, set_generator
 from ..nn.stacking import are_finite, keep, put, select
 from .optimizer import StackedAdamW
 from .processes import ProcessGroup
+
+T = TypeVar("T")
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 PREDICTION, XI, LOG_VARIANCE, DISTANCE, ERRORS = range(5)  # what networks predict, in order
@@ -47,11 +52,11 @@ class Family:
     valid: TensorData | None
     seed: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.order = torch.Generator().manual_seed(self.seed)
 
     @property
-    def sizes(self):
+    def sizes(self) -> tuple[int, int]:
         """How many rows there are to train on, and to stop by."""
         return len(self.train), len(self.valid or ())
 
@@ -61,7 +66,7 @@ class StopTraining(Exception):
 
 
 @contextmanager
-def sampling(bottlenecks, generator):
+def sampling(bottlenecks: Any, generator: Generator) -> Iterator[None]:
     """Let bottlenecks draw their codes from a generator, in a network that is not in training."""
     before = [bottleneck.generator for bottleneck in bottlenecks]
     for bottleneck in bottlenecks.train():
@@ -73,12 +78,12 @@ def sampling(bottlenecks, generator):
             bottleneck.generator = own
 
 
-def _terms_of(row):
+def _terms_of(row: Mapping[str, Any]) -> list[str]:
     """Names of what an epoch of the history has of each network."""
     return [k for k, v in row.items() if isinstance(v, list) and k not in ("networks", "batches")]
 
 
-def _in_float32(output):
+def _in_float32(output: Any) -> Any:
     """Tensors in tuples and dicts, converted."""
     if isinstance(output, dict):
         return {name: _in_float32(part) for name, part in output.items()}
@@ -88,7 +93,7 @@ def _in_float32(output):
     return None if output is None else output.float()
 
 
-def _distinct(owned):
+def _distinct(owned: Sequence[T]) -> tuple[list[T], list[int]]:
     """The different objects among those that networks own, and each network's place."""
     present = list({id(one): one for one in owned}.values())
     place = {id(one): i for i, one in enumerate(present)}
@@ -108,16 +113,16 @@ class Live:
     """
 
     networks: list[int]
-    module: torch.nn.Module
-    objective: torch.nn.Module
+    module: Any  # has methods that torch.nn.Module has not
+    objective: Any
     optimizer: StackedAdamW
 
-    def line_up(self, families, family, noise):
+    def line_up(self, families: list[Family], family: list[int], noise: list[Generator]) -> None:
         """Note the families and generators present, and each network's place among them."""
         self.families, self.index = _distinct([families[family[k]] for k in self.networks])
         set_generator(self.module, GeneratorStack(*_distinct([noise[k] for k in self.networks])))
 
-    def keep(self, places):
+    def keep(self, places: list[int]) -> None:
         """Go on with some of the networks."""
         self.networks = [self.networks[i] for i in places]
         keep(self.module, places)
@@ -145,6 +150,8 @@ class StackedNet(NeuralNet):
     """
 
     device: Any  # skorch's, without types
+    callbacks: Any
+    callbacks_: Any
     weight_decay = 0.0
     phase = "warm-up"
     precision = "float32"
@@ -154,13 +161,20 @@ class StackedNet(NeuralNet):
     moments: StackedAdamW | None = None  # to go on with
 
     @property
-    def _default_callbacks(self):
+    def _default_callbacks(self) -> list[tuple[str, Any]]:
         return [("timer", EpochTimer())]  # skorch's others score and print per batch
 
-    def initialize_optimizer(self, *args, **kwargs):
+    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> StackedNet:
         return self  # every phase begins with one of its own
 
-    def begin(self, families, family, seeds, precision, group=None):
+    def begin(
+        self,
+        families: list[Family],
+        family: list[int],
+        seeds: list[int],
+        precision: str,
+        group: ProcessGroup | None = None,
+    ) -> StackedNet:
         """Set what to train on.
 
         Parameters
@@ -177,7 +191,7 @@ class StackedNet(NeuralNet):
         self.n_networks = len(family)
         self.failed: dict[int, str] = {}
         rank = 0 if group is None else group.rank  # the order of rows is common, noise is not
-        drawn: dict = {}
+        drawn: dict[tuple[int, int], Generator] = {}
         for twins in zip(family, seeds, strict=True):
             drawn.setdefault(twins, torch.Generator(self.device).manual_seed(twins[1] + rank))
         self.noise = [drawn[twins] for twins in zip(family, seeds, strict=True)]
@@ -186,7 +200,7 @@ class StackedNet(NeuralNet):
                 group.broadcast([*part.parameters(), *part.buffers()])
         return self
 
-    def end(self):
+    def end(self) -> None:
         """Drop what only training needs."""
         for name in ("families", "family", "noise", "live", "failed"):
             self.__dict__.pop(name, None)
@@ -195,15 +209,16 @@ class StackedNet(NeuralNet):
             set_generator(part, None)
 
     # -- parts of a net ---------------------------------------------------------------------
-    def part(self, networks):
+    def part(self, networks: list[int]) -> StackedNet:
         """A net of some of the networks, to be trained and absorbed again."""
         net = self.taken(networks)
         net.families, net.failed = self.families, {}
-        net.family, net.noise = ([own[k] for k in networks] for own in (self.family, self.noise))
+        net.family = [self.family[k] for k in networks]
+        net.noise = [self.noise[k] for k in networks]
         net.group, net.callbacks_ = self.group, self.callbacks_
         return net
 
-    def absorb(self, part, networks):
+    def absorb(self, part: StackedNet, networks: list[int]) -> None:
         """Take over what a part has become."""
         places = range(len(networks))
         put(self.module_, part.module_, networks, places)
@@ -214,7 +229,7 @@ class StackedNet(NeuralNet):
             self.history.append(row)
         self.failed |= {networks[place]: reason for place, reason in part.failed.items()}
 
-    def taken(self, networks):
+    def taken(self, networks: list[int]) -> StackedNet:
         """A net of some of the networks."""
         net = copy.copy(self)
         for name in ("module", "criterion"):
@@ -226,7 +241,7 @@ class StackedNet(NeuralNet):
         net.end()
         return net
 
-    def repeat(self, networks):
+    def repeat(self, networks: list[int]) -> None:
         """Go on with networks several times over, which share their families."""
         for part in (self.module_, self.criterion_):
             keep(part, networks)
@@ -236,7 +251,7 @@ class StackedNet(NeuralNet):
         self.n_networks = len(networks)
         self._follow(networks)
 
-    def _follow(self, networks):
+    def _follow(self, networks: list[int]) -> None:
         """Let the history speak of networks as they are numbered now."""
         for row in self.history:
             place = {k: i for i, k in enumerate(row["networks"])}
@@ -247,7 +262,9 @@ class StackedNet(NeuralNet):
         self.history[:] = [row for row in self.history if row["networks"]]
 
     # -- phases ---------------------------------------------------------------------------
-    def run_phase(self, phase, epochs, keep_moments=False, keep_last=False):
+    def run_phase(
+        self, phase: str, epochs: int, keep_moments: bool = False, keep_last: bool = False
+    ) -> StackedNet:
         """Train for a number of epochs, or until all networks have settled.
 
         Parameters
@@ -272,9 +289,9 @@ class StackedNet(NeuralNet):
             self.moments = self.live.optimizer.detached() if keep_moments else None
         return self
 
-    def groups(self):
+    def groups(self) -> Iterator[list[int]]:
         """Lists of networks with as many rows as one another, those that failed left out."""
-        alike: dict = {}
+        alike: dict[tuple[int, int], dict[tuple[int, int], list[int]]] = {}
         for k, family in enumerate(self.family):
             if k not in self.failed:
                 twins = family, id(self.noise[k])
@@ -288,7 +305,7 @@ class StackedNet(NeuralNet):
                 group = group + networks
             yield group
 
-    def _enter(self, networks, moments):
+    def _enter(self, networks: list[int], moments: StackedAdamW | None) -> Live:
         module, objective = select(self.module_, networks), select(self.criterion_, networks)
         optimizer = StackedAdamW(module, self.lr, self.weight_decay, moments)
         live = Live(list(networks), module, objective, optimizer)
@@ -296,19 +313,19 @@ class StackedNet(NeuralNet):
         return live
 
     @property
-    def stops_by_validation(self):
+    def stops_by_validation(self) -> bool:
         """Whether networks in training are kept in the state of their lowest validation loss."""
         if self.phase != "main" or self.keeps_last:
             return False
         return self.live.families[0].valid is not None
 
-    def note(self, places):
+    def note(self, places: Sequence[int]) -> None:
         """Take the present state of networks, by their places in training, as their best."""
         networks = [self.live.networks[i] for i in places]
         put(self.module_, self.live.module, networks, places)
         put(self.criterion_, self.live.objective, networks, places)
 
-    def dismiss(self, places):
+    def dismiss(self, places: Iterable[int]) -> None:
         """Go on without some networks."""
         kept = sorted(set(range(len(self.live.networks))).difference(places))
         if not kept:
@@ -317,13 +334,13 @@ class StackedNet(NeuralNet):
         self.live.line_up(self.families, self.family, self.noise)
 
     # -- epochs ---------------------------------------------------------------------------
-    def get_split_datasets(self, X, y=None, **fit_params):
+    def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> tuple[str, Any]:
         return "train", None if self.live.families[0].valid is None else "valid"
 
-    def get_iterator(self, dataset, training=False):
+    def get_iterator(self, dataset: str, training: bool = False) -> str:
         return dataset  # batches are made for the networks that are left in an epoch
 
-    def _batches(self, dataset):
+    def _batches(self, dataset: str) -> Batches:
         training = dataset == "train"
         return Batches(
             [getattr(family, dataset) for family in self.live.families],
@@ -333,12 +350,12 @@ class StackedNet(NeuralNet):
             self.group,
         )
 
-    def train_step(self, batch, **fit_params):
+    def train_step(self, batch: Batch, **fit_params: Any) -> ObjectiveTerms:
         terms = self._terms(batch)
-        self.live.optimizer.descend(terms.loss, self.group and self._average)
+        self.live.optimizer.descend(terms.loss, None if self.group is None else self._average)
         return terms
 
-    def _average(self, gradients):
+    def _average(self, gradients: list[Tensor]) -> None:
         """Make gradients and the objective's moving averages those of all processes' rows."""
         averages = [
             average for name, average in self.live.objective.named_buffers()
@@ -346,11 +363,11 @@ class StackedNet(NeuralNet):
         ]  # fmt: skip
         self.group.average([*gradients, *averages])  # type: ignore[union-attr]
 
-    def validation_step(self, batch, **fit_params):
+    def validation_step(self, batch: Batch, **fit_params: Any) -> ObjectiveTerms:
         with torch.no_grad():
             return self._terms(batch)
 
-    def _terms(self, batch):
+    def _terms(self, batch: Batch) -> ObjectiveTerms:
         """The objective on one batch; its averages move on in training."""
         inputs, y, weight = batch
         module, objective = self.live.module, self.live.objective
@@ -367,7 +384,9 @@ class StackedNet(NeuralNet):
             objective.update(output, y, weight, terms)
         return terms
 
-    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+    def run_single_epoch(
+        self, iterator: str | None, training: bool, prefix: str, step_fn: Any, **fit_params: Any
+    ) -> None:
         # terms stay on the device and are read once per epoch; skorch reads the loss every batch
         if iterator is None:
             return
@@ -395,12 +414,12 @@ class StackedNet(NeuralNet):
         columns = step.columns(self.live.module.names)
         self._record(prefix, dict(zip(columns, means.tolist(), strict=True)))
 
-    def _has_begun(self):
+    def _has_begun(self) -> bool:
         """Whether the networks in training had a main epoch before."""
         before = (row for row in self.history[:-1] if row["phase"] == "main")
         return any(self.live.networks[0] in row["networks"] for row in before)
 
-    def _record(self, prefix, means):
+    def _record(self, prefix: str, means: Mapping[str, list[float]]) -> None:
         """Write the mean terms of an epoch, and the weights it had, into the history."""
         for column, values in means.items():
             self.history.record(f"{prefix}_{column}", values)
@@ -412,7 +431,7 @@ class StackedNet(NeuralNet):
         if len(diverged):
             self._fail(diverged, f"the loss is {means['loss'][diverged[0]]}")
 
-    def _fail(self, places, what):
+    def _fail(self, places: Array, what: str) -> None:
         reason = (
             f"Training diverged: {what} in epoch {len(self.history)} ({self.phase}). Lower "
             "learning_rate, or check the scale of inputs and target."
@@ -422,14 +441,14 @@ class StackedNet(NeuralNet):
         for place in places:
             self.failed.setdefault(self.live.networks[place], reason)
 
-    def _check_weights(self):
+    def _check_weights(self) -> None:
         networks = self.live.networks
         finite = are_finite(self.module_, self.n_networks).cpu().numpy()[networks]
         if not finite.all():
             self._fail(np.flatnonzero(~finite), "weights are not finite")
 
     # -- what networks say ----------------------------------------------------------------
-    def predict_batches(self, data):
+    def predict_batches(self, data: TensorData | StreamData) -> Iterator[tuple[Any, ...]]:
         """Yield what the networks predict for successive batches of rows that all of them see.
 
         Yields
@@ -449,7 +468,7 @@ class StackedNet(NeuralNet):
                     outputs = tuple(part if part is None else part[:, :n_rows] for part in outputs)
                 yield outputs
 
-    def own_batches(self, which):
+    def own_batches(self, which: str) -> Iterator[tuple[list[int], Any, Iterable[Any]]]:
         """Batches of rows of the networks' own, in order, group by group.
 
         Parameters
@@ -468,7 +487,7 @@ class StackedNet(NeuralNet):
             batches = Batches([getattr(one, which) for one in families], index, PREDICT_BATCH)
             yield networks, select(self.module_, networks).eval(), batches
 
-    def own_outputs(self, which):
+    def own_outputs(self, which: str) -> Iterator[tuple[list[int], tuple[Any, ...], Any, Tensor]]:
         """What networks predict for rows of their own, batch by batch.
 
         Yields
@@ -481,7 +500,7 @@ class StackedNet(NeuralNet):
             for inputs, y, weight in batches:
                 yield networks, module.predict(inputs), y, weight
 
-    def sampled_xi(self, parts, seed, module=None):
+    def sampled_xi(self, parts: Iterable[TensorData], seed: int, module: Any = None) -> Tensor:
         """xi of all rows, of the first network, with noise in the codes, as in training.
 
         Parameters
@@ -501,9 +520,9 @@ class StackedNet(NeuralNet):
                 for inputs, _, _ in Batches([part], [0], PREDICT_BATCH)
             ])  # fmt: skip
 
-    def history_frame(self, network=0):
+    def history_frame(self, network: int = 0) -> pd.DataFrame:
         """Every epoch of a network so far, one row each, as a DataFrame."""
-        rows: list[dict] = []
+        rows: list[dict[str, Any]] = []
         for row in self.history:
             if network not in row["networks"]:
                 continue
@@ -514,13 +533,13 @@ class StackedNet(NeuralNet):
             rows[-1] |= {name: row[name][place] for name in _terms_of(row)}
         return pd.DataFrame(rows)
 
-    def n_epochs(self, network=0, phase="main"):
+    def n_epochs(self, network: int = 0, phase: str = "main") -> int:
         """How many epochs of a phase a network had."""
         own = [row for row in self.history if network in row["networks"]]
         return sum(row["phase"] == phase for row in own)
 
     # -- copies and pickles ---------------------------------------------------------------
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         # skorch pickles weights as bytes that only its own version can read; and the optimiser
         state = dict(self.__dict__)
         state["moments"] = None

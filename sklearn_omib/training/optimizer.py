@@ -41,14 +41,14 @@ class StackedAdamW:
             self._restrict(moments.used)
             self.state = moments.state
 
-    def _find(self, module):
+    def _find(self, module: nn.Module) -> None:
         """Parameters of all networks together, then of each network alone."""
         stacked = [p for o in owners(module) for p in o._parameters.values() if p is not None]
-        own: dict = {}  # a parameter in two places is one
+        own: dict[nn.Parameter, int] = {}  # a parameter in two places is one
         for part in copies(module):
             for k, network in enumerate(part.networks):
                 own |= {p: k for p in network.parameters() if p.requires_grad}
-        self.parameters = [*stacked, *own]
+        self.parameters: list[torch.Tensor] = [*stacked, *own]
         self.network: list[int | None] = [*[None] * len(stacked), *own.values()]
 
     def descend(
@@ -84,14 +84,14 @@ class StackedAdamW:
                 amsgrad=False, maximize=False,
             )  # fmt: skip
 
-    def _begin(self, gradients):
+    def _begin(self, gradients: Sequence[torch.Tensor | None]) -> None:
         self._restrict([i for i, gradient in enumerate(gradients) if gradient is not None])
         self.state = [
             (torch.zeros_like(p), torch.zeros_like(p), torch.zeros((), device=p.device))
             for p in self.parameters
         ]
 
-    def _restrict(self, used):
+    def _restrict(self, used: list[int]) -> None:
         self.used = used  # of all parameters of the module
         self.parameters = [self.parameters[i] for i in used]
         self.network = [self.network[i] for i in used]
@@ -101,7 +101,7 @@ class StackedAdamW:
         self.parameters = []
         return self
 
-    def _clip(self, gradients, n_networks):
+    def _clip(self, gradients: list[torch.Tensor], n_networks: int) -> None:
         """Scale gradients down where those of a network are longer than allowed."""
         stacked = [g for g, k in zip(gradients, self.network, strict=True) if k is None]
         own = [(g, k) for g, k in zip(gradients, self.network, strict=True) if k is not None]
@@ -127,7 +127,7 @@ class StackedAdamW:
         rows : list of int
             Where its networks were.
         """
-        kept: dict = {}
+        kept: dict[torch.Tensor, tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = {}
         for parameter, k, state in zip(self.parameters, self.network, self.state, strict=True):
             if k is None:
                 first, second, steps = state

@@ -15,7 +15,7 @@ from sklearn.model_selection import (
     StratifiedShuffleSplit,
 )
 
-from .._typing import Array
+from .._typing import Array, Block
 from ..data.container import ModalityDict
 from ..information._capacity import effective_dimension
 from ..nn.encoders import ENCODERS, default_encoder
@@ -120,13 +120,13 @@ def validation_split(
     return train, valid
 
 
-def _held_out_share(n_samples, groups):
+def _held_out_share(n_samples: int, groups: Array | None) -> float:
     if groups is not None:  # many rows may be few groups
         return MOST_HELD_OUT
     return np.clip(ROWS_HELD_OUT / n_samples, LEAST_HELD_OUT, MOST_HELD_OUT)
 
 
-def _can_stratify(labels, fraction):
+def _can_stratify(labels: Array, fraction: float) -> bool:
     counts = np.bincount(labels)
     n_valid = int(np.ceil(fraction * len(labels)))
     fits = len(counts) <= min(n_valid, len(labels) - n_valid)
@@ -180,7 +180,7 @@ def resolve_encoders(
     return resolved
 
 
-def _default_encoder(block, hidden_dim, n_layers, narrow):
+def _default_encoder(block: Block, hidden_dim: int, n_layers: int, narrow: str) -> str:
     name = default_encoder(block.shape[1:], sparse.issparse(block))
     if name != "mlp" or n_layers == 1:  # of one layer it is a linear map
         return name

@@ -11,20 +11,23 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import timedelta
 from functools import wraps
 from numbers import Integral
 from traceback import clear_frames
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
 from torch import distributed
 
+from .._typing import RandomState
+from ..data.batches import TensorData
+from ..data.streams import StreamData
 from ..nn import SparseBatch
 
 DIGEST_ROWS = 256  # by which processes tell whether they hold the same data
@@ -45,7 +48,7 @@ class ProcessLostError(RuntimeError):
 
 # -- who takes part -------------------------------------------------------------------------------
 @contextmanager
-def fit_alone():
+def fit_alone() -> Iterator[None]:
     """Let every process fit on its own, although several were started together.
 
     Under ``torchrun`` or ``accelerate launch``, a ``fit`` in the main thread of each process is one
@@ -67,7 +70,7 @@ def fit_alone():
         _alone.reset(token)
 
 
-def _takes_part():
+def _takes_part() -> bool:
     """Whether a fit here is shared with other processes.
 
     Workers of joblib, dask and multiprocessing inherit the environment of the process that started
@@ -99,12 +102,12 @@ def together(fit: Callable[P, R]) -> Callable[P, R]:
     return shared
 
 
-def current_group():
+def current_group() -> ProcessGroup | None:
     """Return the group that shares the running fit, or None."""
     return _group.get()
 
 
-def common_random_state(random_state):
+def common_random_state(random_state: RandomState) -> Any:
     """:func:`check_random_state`, with the same outcome in every process of the group."""
     group = _group.get()
     if group is None:
@@ -135,7 +138,7 @@ class ProcessGroup:
 
     broken = False  # whether a process is gone for good, and waiting for it in vain
 
-    def __init__(self):
+    def __init__(self) -> None:
         if self.broken:
             raise ProcessLostError(
                 "An earlier fit lost another process. Start all of them again, or use "
@@ -148,7 +151,7 @@ class ProcessGroup:
         with self._explained():
             self._connect(timedelta(seconds=TIMEOUT))
 
-    def _connect(self, timeout):
+    def _connect(self, timeout: timedelta) -> None:
         try:
             from accelerate import PartialState
         except ImportError as error:
@@ -168,10 +171,10 @@ class ProcessGroup:
         backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
         self._handle = distributed.new_group(timeout=timeout, backend=backend)
 
-    def __enter__(self):
+    def __enter__(self) -> ProcessGroup:
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is not None and not isinstance(error, ProcessLostError):
             self._report(error)
         # the last reference: gloo closes its connections with it
@@ -179,21 +182,21 @@ class ProcessGroup:
         distributed.destroy_process_group(handle)
 
     # -- what is exchanged ----------------------------------------------------------------
-    def gather(self, value):
+    def gather(self, value: Any) -> list[Any]:
         """Return the values of all processes, any object that pickles, by rank."""
         values = [None] * self.size
         with self._explained():
             distributed.all_gather_object(values, value, group=self._handle)
         return values
 
-    def sum(self, tensor):
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
         """Add up a tensor over the processes, in place."""
         with self._explained():
             distributed.all_reduce(tensor, group=self._handle)
         return tensor
 
     @torch.no_grad()
-    def average(self, tensors):
+    def average(self, tensors: Sequence[torch.Tensor]) -> None:
         """Replace tensors by their means over the processes, weighted by the rows of each."""
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
         # what was computed from rows that do not count may be NaN
@@ -203,7 +206,7 @@ class ProcessGroup:
             tensor.copy_(part.view_as(tensor))
 
     @torch.no_grad()
-    def broadcast(self, tensors):
+    def broadcast(self, tensors: Iterable[torch.Tensor]) -> None:
         """Replace tensors by those of the first process."""
         for tensor in tensors:
             sent = tensor.contiguous()
@@ -212,7 +215,7 @@ class ProcessGroup:
             tensor.copy_(sent)
 
     # -- what is shared -------------------------------------------------------------------
-    def share(self, start, stop):
+    def share(self, start: int, stop: int) -> tuple[int, int]:
         """This process's part of the rows of a batch; at least one, which then does not count."""
         n_batch = stop - start
         first, last = (start + n_batch * rank // self.size for rank in (self.rank, self.rank + 1))
@@ -220,9 +223,11 @@ class ProcessGroup:
         self._fraction = self.n_rows / n_batch
         return (first, last) if self.n_rows else (start, start + 1)
 
-    def check_same(self, estimator, train, valid):
+    def check_same(
+        self, estimator: Any, train: TensorData | StreamData, valid: TensorData | None
+    ) -> None:
         """Raise in all processes if they fit different estimators or data."""
-        facts: dict = {
+        facts: dict[str, Any] = {
             name: value for name, value in estimator.get_params(deep=False).items()
             if isinstance(value, (bool, int, float, str)) and name not in PRIVATE_PARAMETERS
         }  # fmt: skip
@@ -230,7 +235,7 @@ class ProcessGroup:
         facts["rows for training and validation"] = [len(train), len(valid or ())]
         facts["modalities"] = estimator.modalities_
         everyone, digests = zip(*self.gather((facts, _digest(train))), strict=True)
-        differing: dict = {
+        differing: dict[str, Any] = {
             name: [other.get(name) for other in everyone] for name in facts
             if any(other.get(name) != facts[name] for other in everyone)
         }  # fmt: skip
@@ -245,7 +250,7 @@ class ProcessGroup:
 
     # -- when a process is lost -----------------------------------------------------------
     @contextmanager
-    def _explained(self):
+    def _explained(self) -> Iterator[None]:
         """Say in words what torch's errors of communication, all RuntimeErrors, mean."""
         try:
             yield
@@ -262,12 +267,12 @@ class ProcessGroup:
                 "to let one fit on its own, use sklearn_omib.fit_alone()."
             ) from error
 
-    def _report(self, error):
+    def _report(self, error: BaseException) -> None:
         """Leave the reason where the others find it once the connections are closed."""
         with suppress(RuntimeError):
             self._store().set(str(self.rank), f"{type(error).__name__}: {error}")
 
-    def _reports(self):
+    def _reports(self) -> str:
         said = ""
         with suppress(RuntimeError):
             store = self._store()
@@ -276,17 +281,18 @@ class ProcessGroup:
                     said += f" Process {rank} says {store.get(rank).decode()!r}."
         return said
 
-    def _store(self):
+    def _store(self) -> distributed.PrefixStore:
         if self._handle is None:
             raise RuntimeError("There is no connection yet.")
         store = distributed.distributed_c10d._get_default_store()
         return distributed.PrefixStore(f"sklearn_omib/{self._handle.group_name}", store)
 
 
-def _digest(data):
+def _digest(data: TensorData | StreamData) -> list[float]:
     """A number for each tensor of the first rows that changes with rows and their order."""
     inputs, y, weight = data.take(torch.arange(min(len(data), DIGEST_ROWS), device=data.device))
     digest = []
+    part: Any  # in a fit there is a target, and sparse batches come singly
     for part in (*inputs.values(), y, weight):
         flat = (part.values if isinstance(part, SparseBatch) else part).float().flatten()
         ramp = torch.linspace(1, 2, len(flat), device=flat.device)

@@ -18,13 +18,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
 from multiprocessing.connection import Connection
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from joblib import cpu_count, effective_n_jobs
 
+from .._typing import Array
+from ..data.batches import Batch
+from ..nn import ObjectiveTerms
 from ..nn.stacking import copies, tensors
 from .net import StackedNet
+
+# what a net has learned: weights of network and objective, history, failures
+Learned: TypeAlias = tuple[list[list[Array]], list[dict[str, Any]], dict[int, str]]
 
 TOGETHER = 3  # networks of a part: with more, a second core has too little to do
 USUAL_EPOCHS, FEWEST_STEPS = 30, 60  # half a second
@@ -51,7 +58,7 @@ def count_jobs(net: StackedNet, n_jobs: int | None, n_epochs: int) -> int:
     return cpu_count() if min(n_epochs, USUAL_EPOCHS) * n_batches >= FEWEST_STEPS else 1
 
 
-def train_in_parts(net: StackedNet, train: Callable[[StackedNet], None], n_jobs: int) -> None:
+def train_in_parts(net: StackedNet, train: Callable[[StackedNet], Any], n_jobs: int) -> None:
     """Train a net whose networks have rows of their own, a few networks at a time.
 
     Parameters
@@ -78,7 +85,7 @@ def train_in_parts(net: StackedNet, train: Callable[[StackedNet], None], n_jobs:
         net.absorb(part, networks)
 
 
-def _train_apart(nets, train, n_jobs):
+def _train_apart(nets: list[StackedNet], train: Callable[[StackedNet], Any], n_jobs: int) -> None:
     """Train nets that share nothing, some of them in other processes."""
     own, *others = np.array_split(np.arange(len(nets)), min(n_jobs, len(nets)))
     children: list[_Child] = []
@@ -97,7 +104,7 @@ def _train_apart(nets, train, n_jobs):
 class _Child:
     """A process that trains some nets."""
 
-    def __init__(self, nets, train):
+    def __init__(self, nets: list[StackedNet], train: Callable[[StackedNet], Any]) -> None:
         self.nets, self.train = nets, train
         self.pipe, theirs = multiprocessing.Pipe(duplex=False)
         with warnings.catch_warnings():  # of threads, which the child does not need
@@ -123,7 +130,7 @@ class _Child:
         finally:
             os._exit(0)
 
-    def finish(self):
+    def finish(self) -> None:
         """Take what the child has learned, or train here where it is lost."""
         try:
             for net, learned in zip(self.nets, self._received(), strict=True):
@@ -133,7 +140,7 @@ class _Child:
             for net in self.nets:
                 self.train(net)
 
-    def _received(self):
+    def _received(self) -> list[Learned]:
         while self.pipe.poll(PATIENCE):
             received = self.pipe.recv()
             if isinstance(received, BaseException):
@@ -142,7 +149,7 @@ class _Child:
                 return received
         raise EOFError
 
-    def end(self):
+    def end(self) -> None:
         """Let the child be gone."""
         if self.pid:
             with suppress(ProcessLookupError):
@@ -152,11 +159,11 @@ class _Child:
         self.pipe.close()
 
 
-def _let_beat(net, pipe):
+def _let_beat(net: Any, pipe: Connection) -> None:
     """Tell the parent with a step now and then that its child lives."""
     step, last = net.train_step, time.monotonic()
 
-    def beating(batch, **fit_params):
+    def beating(batch: Batch, **fit_params: Any) -> ObjectiveTerms:
         nonlocal last
         if time.monotonic() - last > PATIENCE / 6:
             last = time.monotonic()
@@ -166,12 +173,12 @@ def _let_beat(net, pipe):
     net.train_step = beating
 
 
-def _learned(net):
+def _learned(net: StackedNet) -> Learned:
     weights = [[t.numpy() for t in tensors(part)] for part in (net.module_, net.criterion_)]
     return weights, [dict(row) for row in net.history], net.failed
 
 
-def _take(net, learned):
+def _take(net: StackedNet, learned: Learned) -> None:
     weights, rows, net.failed = learned
     for part, values in zip((net.module_, net.criterion_), weights, strict=True):
         for tensor, value in zip(tensors(part), values, strict=True):
