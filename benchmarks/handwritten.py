@@ -64,24 +64,26 @@ class Network(nn.Module):
         self.head = two_layers(k, n_classes)
 
     def noise(self, n_rows):
-        return torch.empty(n_rows, self.k).normal_(generator=self.generator)
+        """For all modalities."""
+        return torch.empty(len(self.codes), n_rows, self.k).normal_(generator=self.generator)
 
     def warm_up(self, blocks):
         z = [encoder(x) for encoder, x in zip(self.encoders, blocks, strict=True)]
         return [
-            branch(torch.cat([z_m, self.noise(len(z_m))], 1))
-            for branch, z_m in zip(self.branches, z, strict=True)
+            branch(torch.cat([z_m, noise], 1))
+            for branch, z_m, noise in zip(self.branches, z, self.noise(len(z[0])), strict=True)
         ]
 
     def encode(self, blocks):
         z = [encoder(x) for encoder, x in zip(self.encoders, blocks, strict=True)]
         mus, sigmas, zetas = [], [], []
-        for z_m, code in zip(z, self.codes, strict=True):
+        noises = self.noise(len(z[0])) if self.training else len(z) * [0.0]
+        for z_m, code, noise in zip(z, self.codes, noises, strict=True):
             mu, s = code(z_m).chunk(2, 1)
             sigma = F.softplus(s) + 1e-6
             mus.append(mu)
             sigmas.append(sigma)
-            zetas.append(mu + sigma * self.noise(len(mu)) if self.training else mu)
+            zetas.append(mu + sigma * noise)
         zeta = torch.stack(zetas, 1)
         if self.training and self.hide_codes.p:
             zeta = zeta * self.hide_codes(torch.ones(*zeta.shape[:2], 1))
@@ -91,7 +93,8 @@ class Network(nn.Module):
         query, key, value = projected.permute(2, 0, 3, 1, 4)
         attention = (query @ key.transpose(-1, -2) * (k // self.n_heads) ** -0.5).softmax(-1)
         values = self.out_proj((attention @ value).transpose(1, 2).reshape(batch, m, k))
-        xi = self.project((tokens + self.dropout(values)).flatten(1))
+        values = self.dropout(values.transpose(0, 1).contiguous()).transpose(0, 1)
+        xi = self.project((tokens + values).flatten(1))
         return z, torch.stack(mus, 1), torch.stack(sigmas, 1), xi
 
     def forward(self, blocks):
@@ -112,8 +115,13 @@ def load(network, module, k=0):
         if name.startswith("encoders."):
             name = name.replace(".layers.", ".1.")
         # of a linear map: (in, out) there, (out, in) here
-        is_map = name.endswith("weight") and value.ndim == 3
-        renamed[name] = value[k].T if is_map else value[k]
+        is_map = name.endswith("weight") and value.ndim > 2
+        value = value[k].mT if is_map else value[k]
+        part, _, rest = name.partition(".0.")
+        if part in ("codes", "branches"):  # of all modalities
+            renamed |= {f"{part}.{m}.{rest}": value[m] for m in range(len(network.codes))}
+        else:
+            renamed[name] = value
     assert ours.keys() == renamed.keys(), ours.keys() ^ renamed.keys()
     with torch.no_grad():
         for name, parameter in ours.items():

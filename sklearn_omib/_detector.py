@@ -301,7 +301,8 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector):
     n_jobs : int or None, default=None
         Processes that train the networks of a fit, where there are more than three and the
         encoders are built in: others than this one are forked from it, on Linux and the CPU. None
-        is one per core, and one in workers of joblib and dask. Results do not depend on it.
+        is one per core, and one in workers of joblib and dask. Results do not depend on it. Many
+        rows are predicted in as many threads.
     warm_start : bool, default=False
         Go on from the fitted network when fit is called again, with another main phase. Training
         parameters may change in between, the structure of the network may not.

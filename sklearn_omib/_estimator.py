@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._compat import Interval, StrOptions, _check_sample_weight, _fit_context
 from ._typing import Array, Modalities
-from .data.batches import PREDICT_BATCH, TensorData, batch_edges
+from .data.batches import PREDICT_BATCH, ROWS_IN_STEP, TensorData, batch_edges
 from .data.checks import validate_modalities
 from .data.container import ModalityDict, take_rows
 from .data.scaling import BlockScaler
@@ -41,7 +41,7 @@ from .training.plan import (
 )
 from .training.processes import common_random_state, current_group, together
 from .training.stopping import ProgressBar, Stopping
-from .training.workers import count_jobs, train_in_parts
+from .training.workers import count_jobs, count_threads, train_in_parts
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -458,10 +458,12 @@ class BaseMultimodal(
         check_is_fitted(self, "net_")
         with cpu_threads(self.n_threads):
             X = validate_modalities(self, X, reset=False, modalities=self.modalities)
+            few = len(X) <= ROWS_IN_STEP
+            n_threads = 1 if few else count_threads(self.net_, self.n_jobs)
             batches = [
                 [output[i] for i in wanted]
                 for part in self._parts(X)
-                for output in self.net_.predict_batches(part)
+                for output in self.net_.predict_batches(part, n_threads)
             ]
             outputs = [torch.cat(pieces, 1).cpu().numpy() for pieces in zip(*batches, strict=True)]
         if is_streamed(X):

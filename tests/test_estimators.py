@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import f1_score
 from sklearn.pipeline import make_pipeline
 
-from sklearn_omib import ModalityDict, OMIBClassifier, OMIBRegressor
+from sklearn_omib import ModalityDict, OMIBAnomalyDetector, OMIBClassifier, OMIBRegressor
 from sklearn_omib.preprocessing import ModalityConcatenator, ModalityTransformer
 
 
@@ -63,6 +63,26 @@ def test_prediction_does_not_depend_on_how_rows_are_batched(mixed, n_rows):
     clf = quick(max_epochs=2).fit(X, y)
     np.testing.assert_array_equal(clf.predict_proba(X[:n_rows]), clf.predict_proba(X)[:n_rows])
     np.testing.assert_array_equal(clf.transform(X[:n_rows]), clf.transform(X)[:n_rows])
+
+
+@pytest.mark.parametrize("kind", [OMIBClassifier, OMIBRegressor, OMIBAnomalyDetector])
+def test_nor_on_how_many_rows_and_threads_there_are(kind, rng, monkeypatch):
+    monkeypatch.setattr("sklearn_omib.training.net.CACHE_ROWS", 128)  # of five networks
+    X = {"a": rng.normal(size=(700, 7)), "b": rng.normal(size=(700, 3))}
+    model = kind(n_members=5, warmup_epochs=1, max_epochs=1, random_state=0)
+    model.fit({name: block[:60] for name, block in X.items()}, np.arange(60) % 2)
+    say = getattr(model, "predict_proba", getattr(model, "score_samples", model.predict))
+    expected = say(X), model.transform(X)
+    for n_rows in (1, 15, 17, 33, 255, 257, 699):
+        part = {name: block[700 - n_rows :] for name, block in X.items()}
+        for found, whole in zip((say(part), model.transform(part)), expected, strict=True):
+            if kind is OMIBAnomalyDetector:  # MKL rounds products of few columns by row
+                np.testing.assert_allclose(found, whole[700 - n_rows :], rtol=2e-6, atol=1e-6)
+            else:
+                np.testing.assert_array_equal(found, whole[700 - n_rows :])
+    for n_jobs in (1, 2, 3):
+        model.set_params(n_jobs=n_jobs)
+        np.testing.assert_array_equal(say(X), expected[0])
 
 
 def test_pickle_round_trip_goes_on_training(tables):

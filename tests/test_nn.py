@@ -111,8 +111,8 @@ def test_attention_is_torch_multihead_attention():
         reference.in_proj_bias.copy_(fusion.in_proj.bias)
         reference.out_proj.load_state_dict(fusion.out_proj.state_dict())
     expected, weights = reference(tokens, tokens, tokens, average_attn_weights=False)
-    values, attention = fusion.attend(tokens)
-    torch.testing.assert_close(values, expected)
+    values, attention = fusion.attend(tokens.transpose(0, 1))
+    torch.testing.assert_close(values.transpose(0, 1), expected)
     torch.testing.assert_close(attention, weights)
 
 

@@ -22,15 +22,18 @@ Batch: TypeAlias = tuple[Inputs, Tensor | None, Tensor]  # inputs, target, weigh
 Share: TypeAlias = Callable[[int, int], tuple[int, int]]  # of the rows from start to stop
 
 PREDICT_BATCH = 4096  # rows per batch where no gradient is kept
-# Matrix products of a few rows sum in another order than those of many. Padding to this many rows
-# makes the prediction of a sample the same, to the last bit, whatever it is predicted with.
-MIN_PREDICT_ROWS = 16
+CACHE_ROWS = 2560  # of all networks together, whose intermediate values a CPU's caches hold
+# Sums and functions of a few rows at a batch's end round in another way than those of many. Batches
+# of a multiple of so many rows make the prediction of a sample the same, to the last bit, whatever
+# it is predicted with.
+ROWS_IN_STEP = 16
 
 
-def batch_edges(n_samples: int, batch_size: int) -> list[int]:
-    """Where batches begin whose sizes differ by at most one row, and the end."""
-    n_batches = -(-n_samples // batch_size)
-    return [n_samples * i // n_batches for i in range(n_batches + 1)]
+def batch_edges(n_samples: int, batch_size: int, unit: int = 1) -> list[int]:
+    """Where batches begin whose sizes differ by at most one unit of rows, and the end."""
+    n_units = n_samples // unit
+    n_batches = -(-n_units // max(batch_size // unit, 1))
+    return [n_units * i // n_batches * unit for i in range(n_batches + 1)]
 
 
 class TensorData:
@@ -51,6 +54,7 @@ class TensorData:
     ) -> None:
         self.blocks, self.y, self.weight, self.rows = blocks, y, weight, rows
         self.device = weight.device
+        self.unit = 1  # of the sizes of batches
 
     @classmethod
     def of(
@@ -92,6 +96,13 @@ class TensorData:
             self.blocks, self.y, self.weight, self.rows[torch.as_tensor(rows, device=self.device)]
         )
 
+    def in_units(self, unit: int) -> TensorData:
+        """All rows, the last as often as makes whole units, of which batches are made."""
+        n_rows = -(-len(self) // unit) * unit
+        padded = self.part(torch.arange(n_rows).clamp_max(len(self) - 1))
+        padded.unit = unit
+        return padded
+
     def take(self, rows: Tensor | slice) -> Batch:
         """Inputs, target and weights of some rows."""
         return self.gather(self.rows[rows])
@@ -111,7 +122,7 @@ class TensorData:
     def orders(
         self, batch_size: int, generator: torch.Generator | None = None, share: Share | None = None
     ) -> Iterator[Tensor]:
-        """Yield the stored rows of batches whose sizes differ by at most one row.
+        """Yield the stored rows of batches whose sizes differ by at most one row, or one unit.
 
         Parameters
         ----------
@@ -125,7 +136,7 @@ class TensorData:
         rows = self.rows
         if generator is not None:
             rows = rows[torch.randperm(len(rows), generator=generator).to(self.device)]
-        for start, stop in pairwise(batch_edges(len(rows), batch_size)):
+        for start, stop in pairwise(batch_edges(len(rows), batch_size, self.unit)):
             if share is not None:
                 start, stop = share(start, stop)
             yield rows[start:stop]

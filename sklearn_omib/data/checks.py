@@ -173,6 +173,10 @@ def _check_blocks(estimator: Any, X: ModalityDict, reset: bool) -> ModalityDict:
 
 def check_block(name: str, block: Block, estimator: Any = None, min_samples: int = 1) -> Block:
     """Return a block as a numeric and finite array, or raise an error that names the modality."""
+    if type(block) is np.ndarray and block.dtype.kind == "f" and block.ndim > 1:  # most of them
+        with np.errstate(over="ignore", invalid="ignore"):
+            if len(block) >= min_samples and block.size and np.isfinite(block.sum()):
+                return block
     with naming_modality(name):
         block = check_array(
             block, accept_sparse="csr", allow_nd=True, estimator=estimator,

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from .._typing import Array, Block
 from . import lazy as stored
-from .batches import MIN_PREDICT_ROWS, Batch, Share, TensorData, batch_edges
+from .batches import ROWS_IN_STEP, Batch, Share, TensorData, batch_edges
 from .checks import check_block, read_block
 from .container import ModalityDict
 from .lazy import LazyBlock, LazyRows
@@ -135,7 +135,7 @@ class StreamData:
         """
         n_rows = buffer_rows(self.X)
         if generator is None:
-            batch_size = min(batch_size, max(n_rows, 2 * MIN_PREDICT_ROWS))
+            batch_size = min(batch_size, max(n_rows, 2 * ROWS_IN_STEP))
         edges = batch_edges(len(self), batch_size)
         per_buffer = max(1, n_rows // batch_size)
         groups = [edges[i : i + per_buffer + 1] for i in range(0, len(edges) - 1, per_buffer)]

@@ -1,6 +1,6 @@
 """DMIB: a deterministic bottleneck that predicts like what it reads (Fang et al., WACV 2024)."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -19,6 +19,7 @@ from ..nn import (
 )
 from ..nn.layers import linear
 from ..nn.losses import TaskLoss
+from ..nn.model import Encodings
 from ._method import Method
 
 
@@ -74,7 +75,7 @@ class DMIBNetwork(FusionNetwork):
         depth = options["head_layers"], options["dropout"], options.get("stack")
         self.observed = mlp(*shape, *depth)
 
-    def branch_out(self, z: Sequence[Tensor], zeta: Tensor, xi: Tensor) -> tuple[Tensor, ...]:
+    def branch_out(self, z: Encodings, zeta: Tensor, xi: Tensor) -> tuple[Tensor, ...]:
         return *super().branch_out(z, zeta, xi), self.observed(zeta.flatten(-2))
 
     @property

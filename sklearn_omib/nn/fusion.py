@@ -71,25 +71,29 @@ class CrossAttentionFusion(nn.Module):
 
         Parameters
         ----------
-        tokens : Tensor of shape (batch, n_modalities, latent_dim)
+        tokens : Tensor of shape (n_modalities, batch, latent_dim)
 
         Returns
         -------
-        values : Tensor of shape (batch, n_modalities, latent_dim)
+        values : Tensor of shape (n_modalities, batch, latent_dim)
         attention : Tensor of shape (batch, n_heads, n_modalities, n_modalities)
         """
-        k = tokens.shape[-1]
-        projected = self.in_proj(tokens).unflatten(-1, (3, self.n_heads, -1))
-        query, key, value = projected.transpose(-2, -4).unbind(-3)
-        scores = query @ key.transpose(-1, -2) * (k // self.n_heads) ** -0.5
-        attention = scores.softmax(-1)
-        values = (attention @ value).transpose(-2, -3).flatten(-2)
-        return self.out_proj(values), attention
+        # many products of a few tokens each are elementwise ones, and a map that sums up a head
+        width = tokens.shape[-1] // self.n_heads
+        head = torch.eye(self.n_heads, device=tokens.device).repeat_interleave(width, 0)
+        query, key, value = (part.contiguous() for part in self.in_proj(tokens).chunk(3, -1))
+        products = query.unsqueeze(-3) * key.unsqueeze(-4)  # by, to, batch, latent_dim
+        attention = (products.flatten(0, -2) @ (head * width**-0.5)).view(*products.shape[:-1], -1)
+        attention = attention.softmax(-3)
+        spread = (attention.flatten(0, -2) @ head.T).view_as(products)
+        values = (spread * value.unsqueeze(-4)).sum(-3)
+        return self.out_proj(values), attention.movedim((-2, -1), (-4, -3))
 
     def forward(self, zeta: Tensor) -> Fused:
-        tokens = zeta + self.embedding.unsqueeze(-3)
+        # one modality behind the other, as they lie in memory
+        tokens = zeta.transpose(-2, -3) + self.embedding.unsqueeze(-2)
         values, attention = self.attend(self.norm(tokens))
-        tokens = tokens + self.dropout(values)
+        tokens = (tokens + self.dropout(values)).transpose(-2, -3)
         return Fused(self.project(tokens.flatten(-2)), tokens, attention)
 
 

@@ -19,7 +19,8 @@ from .random import Dropout, each_network
 class StackedLinear(nn.Module):
     """y_k = x_k W_k + b_k for x of shape (n_networks, ..., in_features).
 
-    Initial weights are those of ``torch.nn.Linear``, network by network.
+    Initial weights are those of ``torch.nn.Linear``, network by network. Weights, and x, may have
+    more dimensions in front, as those of :func:`~sklearn_omib.nn.stacking.abreast`.
 
     Parameters
     ----------
@@ -44,12 +45,13 @@ class StackedLinear(nn.Module):
             self.register_parameter("bias", None)
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = x.flatten(1, -2)
+        weight = self.weight.flatten(0, -3)
+        rows = x.reshape(len(weight), -1, self.in_features)
         if self.bias is None:
-            y = rows.bmm(self.weight)
+            y = rows.bmm(weight)
         else:
-            y = torch.baddbmm(self.bias.unsqueeze(1), rows, self.weight)
-        return y.unflatten(1, x.shape[1:-1])
+            y = torch.baddbmm(self.bias.flatten(0, -2).unsqueeze(1), rows, weight)
+        return y.view(*x.shape[:-1], self.out_features)
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}, stack={len(self.weight)}"

@@ -1,7 +1,7 @@
 """Networks of several modalities: encoders, codes, fusion, head and branches; that of OMIB."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +11,37 @@ from .encoders import Factory, Inputs, build_encoder
 from .fusion import Fused, make_fusion
 from .layers import linear, mlp
 from .random import AnyGenerator, Dropout, standard_normal_like
+from .stacking import abreast
 
 MAX_LOG_VARIANCE = 3.0  # a sample's standard deviation is within a factor e^1.5 of the average
 CODES: dict[str, type[nn.Module]] = {"gaussian": VariationalBottleneck, "plain": Projection}
+
+
+Encodings: TypeAlias = Tensor | list[Tensor]  # a Tensor: (n_networks, n_modalities, batch, width)
+
+
+class PerModality(nn.ModuleList):
+    """A module for each modality, or for all of them one that has them abreast.
+
+    Parameters
+    ----------
+    modules : list of torch.nn.Module
+    together : bool
+        Whether inputs come as one tensor. Then the modules are of several networks and alike.
+    """
+
+    def __init__(self, modules: list[nn.Module], together: bool) -> None:
+        super().__init__([abreast(modules)] if together else modules)
+
+    def forward(self, inputs: Encodings) -> Any:
+        """Outputs of shape (..., n_modalities, batch, n_outputs), each where there are several."""
+        if torch.is_tensor(inputs):
+            return self[0](inputs)
+        outputs = [module(part) for module, part in zip(self, inputs, strict=True)]
+        if torch.is_tensor(outputs[0]):
+            return torch.stack(outputs, -3)
+        parts = [None if p[0] is None else torch.stack(p, -3) for p in zip(*outputs, strict=True)]
+        return outputs[0]._make(parts)
 
 
 class NetworkOutput(NamedTuple):
@@ -116,7 +144,9 @@ class FusionNetwork(nn.Module):
         self.names = tuple(sample_shapes)
         self.branch_input = branches
         # lists, not ModuleDicts: a modality may bear a name no module may ("a.b", "type")
-        self.encoders, self.branches, self.bottlenecks = (nn.ModuleList() for _ in range(3))
+        self.encoders = nn.ModuleList()
+        branch_maps: list[nn.Module] = []
+        bottlenecks, widths = [], set()
         for name, shape in sample_shapes.items():
             encoder, width = build_encoder(
                 name,
@@ -130,11 +160,15 @@ class FusionNetwork(nn.Module):
                 stack=stack,
             )
             self.encoders.append(encoder)
+            widths.add(width)
             if branches is not None:
                 read = {"encoding": width, "code": latent_dim}.get(branches, width + latent_dim)
-                self.branches.append(mlp(read, hidden_dim, n_outputs, head_layers, dropout, stack))
+                branch_maps.append(mlp(read, hidden_dim, n_outputs, head_layers, dropout, stack))
             bottleneck = CODES[code] if isinstance(code, str) else code
-            self.bottlenecks.append(bottleneck(width, latent_dim, stack))
+            bottlenecks.append(bottleneck(width, latent_dim, stack))
+        self.together = stack is not None and len(widths) == 1 and isinstance(code, str)
+        self.bottlenecks = PerModality(bottlenecks, self.together)
+        self.branches = PerModality(branch_maps, self.together and bool(branch_maps))
         self.fusion = make_fusion(fusion, len(self.names), latent_dim, n_heads, dropout, stack)
         self.joint = None if joint is None else CODES[joint](latent_dim, latent_dim, stack)
         self.head = mlp(latent_dim, hidden_dim, n_outputs, head_layers, dropout, stack)
@@ -142,7 +176,7 @@ class FusionNetwork(nn.Module):
         self.pairing = None if pairing is None else pairing(len(self.names), latent_dim, stack)
         self.generator: AnyGenerator = None
 
-    def encode(self, inputs: Inputs) -> list[Tensor]:
+    def encode(self, inputs: Inputs) -> Encodings:
         """z_m = Enc_m(v_m) of every modality.
 
         Parameters
@@ -151,13 +185,14 @@ class FusionNetwork(nn.Module):
 
         Returns
         -------
-        list of n_modalities Tensors of shape (batch, width_m)
+        list of n_modalities Tensors of shape (batch, width_m), or Tensor
+            One tensor of shape (n_networks, n_modalities, batch, width) where networks side by
+            side have encoders of one width.
         """
-        return [
-            encoder(inputs[name]) for name, encoder in zip(self.names, self.encoders, strict=True)
-        ]
+        z = [encoder(inputs[name]) for name, encoder in zip(self.names, self.encoders, strict=True)]
+        return torch.stack(z, -3) if self.together else z
 
-    def compress(self, z: Sequence[Tensor]) -> Code:
+    def compress(self, z: Encodings) -> Code:
         """Codes of all modalities side by side (eq. 6).
 
         Returns
@@ -165,13 +200,11 @@ class FusionNetwork(nn.Module):
         Code
             Of tensors of shape (batch, n_modalities, latent_dim).
         """
-        codes = [bottleneck(z_m) for z_m, bottleneck in zip(z, self.bottlenecks, strict=True)]
-        mu, sigma, zeta = zip(*codes, strict=True)
-        noisy = sigma[0] is not None
-        stacked = torch.stack(mu, -2), torch.stack(sigma, -2) if noisy else None
-        return Code(*stacked, torch.stack(zeta, -2) if noisy else stacked[0])
+        mu, sigma, zeta = self.bottlenecks(z)
+        sigma = sigma if sigma is None else sigma.transpose(-2, -3)
+        return Code(mu.transpose(-2, -3), sigma, zeta.transpose(-2, -3))
 
-    def fuse(self, z: Sequence[Tensor]) -> tuple[Code, Fused, Code | None, Tensor]:
+    def fuse(self, z: Encodings) -> tuple[Code, Fused, Code | None, Tensor]:
         """Codes, their fusion (eq. 7), the joint code or None, and xi."""
         codes = self.compress(z)
         fused = self.fusion(codes.zeta)
@@ -203,9 +236,7 @@ class FusionNetwork(nn.Module):
         """As forward, while there is no xi yet that a branch could read."""
         return self.forward(inputs)
 
-    def respond(
-        self, z: Sequence[Tensor], branches: tuple[Tensor, ...] | None = None
-    ) -> NetworkOutput:
+    def respond(self, z: Encodings, branches: tuple[Tensor, ...] | None = None) -> NetworkOutput:
         """The output for given z_m; ``branches`` are predictions made before."""
         codes, fused, joint, xi = self.fuse(z)
         penalties = dict(fused.penalties)
@@ -225,7 +256,7 @@ class FusionNetwork(nn.Module):
             penalties,
         )
 
-    def branch_out(self, z: Sequence[Tensor], zeta: Tensor, xi: Tensor) -> tuple[Tensor, ...]:
+    def branch_out(self, z: Encodings, zeta: Tensor, xi: Tensor) -> tuple[Tensor, ...]:
         """Predictions of the branches.
 
         Returns
@@ -235,15 +266,22 @@ class FusionNetwork(nn.Module):
         if self.branch_input is None:
             return ()
         if self.branch_input == "code":
-            z = zeta.unbind(-2)
+            z = zeta.transpose(-2, -3)
+            z = z if self.together else list(z.unbind(-3))
         if self.branch_input == "encoding and xi":
-            z = [torch.cat([z_m, xi], -1) for z_m in z]
-        return tuple(branch(part) for branch, part in zip(self.branches, z, strict=True))
+            z = self._with(z, xi.unsqueeze(-3).expand(*xi.shape[:-2], len(self.names), -1, -1))
+        return self.branches(z).unbind(-3)
+
+    def _with(self, z: Encodings, more: Tensor) -> Encodings:
+        """[z_m, more_m] of every modality; ``more`` is (..., n_modalities, batch, latent_dim)."""
+        if torch.is_tensor(z):
+            return torch.cat([z, more], -1)
+        return [torch.cat(pair, -1) for pair in zip(z, more.unbind(-3), strict=True)]
 
     @property
     def n_branches(self) -> int:
         """How many predictions :meth:`branch_out` returns."""
-        return len(self.branches)
+        return len(self.names) if self.branch_input else 0
 
     def last_maps(self) -> list[nn.Module]:
         """The maps from the codes to the predictions, whose biases alone could make a constant."""
@@ -273,12 +311,12 @@ class OMIBNetwork(FusionNetwork):
         super().__init__(*args, fusion=fusion, branches="encoding and xi", **options)
         self.modality_dropout = Dropout(modality_dropout if len(self.names) > 1 else 0.0)
 
-    def compress(self, z: Sequence[Tensor]) -> Code:
+    def compress(self, z: Encodings) -> Code:
         codes = super().compress(z)
         if not (self.training and self.modality_dropout.p):
             return codes
-        kept = self.modality_dropout(torch.ones_like(codes.zeta[..., :1]))
-        return codes._replace(zeta=codes.zeta * kept)
+        kept = self.modality_dropout(codes.zeta.new_ones(codes.zeta.shape[:-1]))
+        return codes._replace(zeta=codes.zeta * kept.unsqueeze(-1))
 
     def warm_up(self, inputs: Inputs) -> tuple[Tensor, ...]:
         """Branch predictions from [z_m, e_m], e_m ~ N(0, I_k) in place of xi (Alg. 1).
@@ -293,10 +331,8 @@ class OMIBNetwork(FusionNetwork):
         z = self.encode(inputs)
         return self.respond(z, self._branch_alone(z))
 
-    def _branch_alone(self, z: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        outputs = []
-        for z_m, branch in zip(z, self.branches, strict=True):
-            like = z_m.new_empty(*z_m.shape[:-1], self.latent_dim)
-            noise = standard_normal_like(like, self.generator)
-            outputs.append(branch(torch.cat([z_m, noise], -1)))
-        return tuple(outputs)
+    def _branch_alone(self, z: Encodings) -> tuple[Tensor, ...]:
+        like = z[0] if isinstance(z, list) else z.select(-3, 0)
+        shape = *like.shape[:-2], len(self.names), like.shape[-2], self.latent_dim
+        noise = standard_normal_like(like.new_empty(shape), self.generator)
+        return self.branches(self._with(z, noise)).unbind(-3)

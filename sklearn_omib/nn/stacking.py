@@ -83,6 +83,28 @@ def side_by_side(make: Callable[[], nn.Module], stack: int | None) -> nn.Module:
     return make() if stack is None else Copies([make() for _ in each_network(stack)])
 
 
+@torch.no_grad()
+def abreast(modules: Sequence[M]) -> M:
+    """Modules of several networks and of one structure as one, with a dimension for the module.
+
+    Parameters
+    ----------
+    modules : sequence of torch.nn.Module
+        Of linear maps and what works elementwise: x and y of shape (n_networks, ...).
+
+    Returns
+    -------
+    torch.nn.Module
+        x and y of shape (n_networks, n_modules, ...).
+    """
+    whole = copy_module(modules[0])
+    for into, *each in zip(owners(whole), *map(owners, modules), strict=True):
+        for name, parameter in into._parameters.items():
+            if parameter is not None:
+                parameter.data = torch.stack([one.get_parameter(name) for one in each], 1)
+    return whole
+
+
 def owners(module: nn.Module) -> Iterator[nn.Module]:
     """Modules whose own tensors have a dimension for the network."""
     if isinstance(module, Copies):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import sparse, special
+from scipy import sparse
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
@@ -100,9 +99,12 @@ class Classification(Task):
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        logarithm = special.log_expit if self.multilabel else partial(special.log_softmax, axis=-1)
-        logs = logarithm(scores.astype(np.float64))
-        return special.logsumexp(logs, axis=0) - np.log(len(logs)) if len(logs) > 1 else logs[0]
+        scores = scores.astype(np.float64)
+        if self.multilabel:
+            logs = -np.logaddexp(0, -scores)
+        else:
+            logs = scores - np.logaddexp.reduce(scores, axis=-1, keepdims=True)
+        return np.logaddexp.reduce(logs, axis=0) - np.log(len(logs))
 
     def attributes(self) -> Mapping[str, Any]:
         return {"classes_": self.classes}

@@ -45,6 +45,10 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return device
 
 
+# Tensors of a step are some hundred kB, which glibc would take from the system and give back one by
+# one, a page fault for each 4 kB: a third of a prediction. A block once freed moves its thresholds.
+torch.empty(2**25 - 2**16, dtype=torch.uint8)
+
 _THREADS_LOCK = threading.Lock()
 _threads_users = 0
 _threads_before = 1

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,14 @@ from skorch.callbacks import EpochTimer
 from torch import Generator, Tensor
 
 from .._typing import Array
-from ..data.batches import MIN_PREDICT_ROWS, PREDICT_BATCH, Batch, Batches, TensorData
+from ..data.batches import (
+    CACHE_ROWS,
+    PREDICT_BATCH,
+    ROWS_IN_STEP,
+    Batch,
+    Batches,
+    TensorData,
+)
 from ..data.streams import StreamData
 from ..nn import GeneratorStack, ObjectiveTerms, set_generator
 from ..nn.stacking import are_finite, keep, put, select
@@ -448,25 +456,40 @@ class StackedNet(NeuralNet):
             self._fail(np.flatnonzero(~finite), "weights are not finite")
 
     # -- what networks say ----------------------------------------------------------------
-    def predict_batches(self, data: TensorData | StreamData) -> Iterator[tuple[Any, ...]]:
+    def predict_batches(
+        self, data: TensorData | StreamData, n_threads: int = 1
+    ) -> Iterator[tuple[Any, ...]]:
         """Yield what the networks predict for successive batches of rows that all of them see.
+
+        Parameters
+        ----------
+        data : TensorData or StreamData
+        n_threads : int, default=1
+            That predict a batch each, of rows in memory on the CPU.
 
         Yields
         ------
         tuple of (Tensor of shape (n_networks, batch, ...) or None)
             As ``module_.predict`` returns.
         """
-        n_rows = len(data)
-        padded = n_rows < MIN_PREDICT_ROWS
-        if padded:
-            data = data.part(torch.arange(MIN_PREDICT_ROWS).clamp_max(n_rows - 1))
-        self.module_.eval()
+        if self.module_.training:
+            self.module_.eval()
+        left, run = len(data), cast(Any, map)
+        on_cpu = torch.device(self.device).type == "cpu"
+        size = CACHE_ROWS // self.n_networks if on_cpu else PREDICT_BATCH
+        with ExitStack() as stack:
+            if isinstance(data, TensorData):
+                data = data.in_units(ROWS_IN_STEP)
+                if on_cpu and n_threads > 1 and left > size:
+                    run = stack.enter_context(ThreadPoolExecutor(n_threads)).map
+            batches = Batches([data], [0] * self.n_networks, max(size, ROWS_IN_STEP))
+            for outputs in run(self._predict, batches):
+                yield tuple(part if part is None else part[:, :left] for part in outputs)
+                left -= outputs[0].shape[1]
+
+    def _predict(self, batch: Batch) -> tuple[Any, ...]:
         with torch.inference_mode():
-            for inputs, _, _ in Batches([data], [0] * self.n_networks, PREDICT_BATCH):
-                outputs = self.module_.predict(inputs)
-                if padded:
-                    outputs = tuple(part if part is None else part[:, :n_rows] for part in outputs)
-                yield outputs
+            return self.module_.predict(batch[0])
 
     def own_batches(self, which: str) -> Iterator[tuple[list[int], Any, Iterable[Any]]]:
         """Batches of rows of the networks' own, in order, group by group.

@@ -44,18 +44,23 @@ def count_jobs(net: StackedNet, n_jobs: int | None, n_epochs: int) -> int:
     It pays for a number of steps, of which a fit is taken to need some thirty epochs. Always only
     where this process may fork.
     """
-    may_fork = (
-        sys.platform == "linux"
-        and multiprocessing.parent_process() is None
-        and threading.current_thread() is threading.main_thread()
-        and not copies(net.module_)  # who knows what a user's module does in a fork
-    )
-    if not may_fork:
+    if n_jobs is None:
+        n_batches = -(-len(net.families[0].train) // net.batch_size)
+        pays = min(n_epochs, USUAL_EPOCHS) * n_batches >= FEWEST_STEPS
+        n_jobs = -1 if pays else 1
+    return count_threads(net, n_jobs) if sys.platform == "linux" else 1
+
+
+def count_threads(net: StackedNet, n_jobs: int | None) -> int:
+    """How many threads may predict: None is one per core.
+
+    One in processes and threads that share work already, and of a user's own modules, of which
+    nobody knows what they do in two threads, or behind a fork.
+    """
+    shares = multiprocessing.parent_process() is not None
+    if shares or threading.current_thread() is not threading.main_thread() or copies(net.module_):
         return 1
-    if n_jobs is not None:
-        return effective_n_jobs(n_jobs)
-    n_batches = -(-len(net.families[0].train) // net.batch_size)
-    return cpu_count() if min(n_epochs, USUAL_EPOCHS) * n_batches >= FEWEST_STEPS else 1
+    return cpu_count() if n_jobs is None else effective_n_jobs(n_jobs)
 
 
 def train_in_parts(net: StackedNet, train: Callable[[StackedNet], Any], n_jobs: int) -> None:
