@@ -31,9 +31,15 @@ ROWS_IN_STEP = 16
 
 def batch_edges(n_samples: int, batch_size: int, unit: int = 1) -> list[int]:
     """Where batches begin whose sizes differ by at most one unit of rows, and the end."""
-    n_units = n_samples // unit
+    n_units = -(-n_samples // unit)
     n_batches = -(-n_units // max(batch_size // unit, 1))
-    return [n_units * i // n_batches * unit for i in range(n_batches + 1)]
+    return [min(n_units * i // n_batches * unit, n_samples) for i in range(n_batches + 1)]
+
+
+def whole_units(rows: Tensor, unit: int) -> Tensor:
+    """Rows, the last as often as makes whole units."""
+    missing = -len(rows) % unit
+    return torch.cat([rows, rows[-1:].expand(missing)]) if missing else rows
 
 
 class TensorData:
@@ -49,12 +55,13 @@ class TensorData:
         their own of the same tensors.
     """
 
+    unit = 1  # of the sizes of batches
+
     def __init__(
         self, blocks: Mapping[str, Any], y: Tensor | None, weight: Tensor, rows: Tensor
     ) -> None:
         self.blocks, self.y, self.weight, self.rows = blocks, y, weight, rows
         self.device = weight.device
-        self.unit = 1  # of the sizes of batches
 
     @classmethod
     def of(
@@ -96,13 +103,6 @@ class TensorData:
             self.blocks, self.y, self.weight, self.rows[torch.as_tensor(rows, device=self.device)]
         )
 
-    def in_units(self, unit: int) -> TensorData:
-        """All rows, the last as often as makes whole units, of which batches are made."""
-        n_rows = -(-len(self) // unit) * unit
-        padded = self.part(torch.arange(n_rows).clamp_max(len(self) - 1))
-        padded.unit = unit
-        return padded
-
     def take(self, rows: Tensor | slice) -> Batch:
         """Inputs, target and weights of some rows."""
         return self.gather(self.rows[rows])
@@ -139,7 +139,7 @@ class TensorData:
         for start, stop in pairwise(batch_edges(len(rows), batch_size, self.unit)):
             if share is not None:
                 start, stop = share(start, stop)
-            yield rows[start:stop]
+            yield whole_units(rows[start:stop], self.unit)
 
     def batches(
         self, batch_size: int, generator: torch.Generator | None = None, share: Share | None = None

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from .._typing import Array, Block
 from . import lazy as stored
-from .batches import ROWS_IN_STEP, Batch, Share, TensorData, batch_edges
+from .batches import ROWS_IN_STEP, Batch, Share, TensorData, batch_edges, whole_units
 from .checks import check_block, read_block
 from .container import ModalityDict
 from .lazy import LazyBlock, LazyRows
@@ -87,6 +87,8 @@ class StreamData:
         Whether each pass shows a bar over the rows.
     """
 
+    unit = 1  # of the sizes of batches
+
     def __init__(
         self,
         X: ModalityDict,
@@ -136,7 +138,7 @@ class StreamData:
         n_rows = buffer_rows(self.X)
         if generator is None:
             batch_size = min(batch_size, max(n_rows, 2 * ROWS_IN_STEP))
-        edges = batch_edges(len(self), batch_size)
+        edges = batch_edges(len(self), batch_size, self.unit)
         per_buffer = max(1, n_rows // batch_size)
         groups = [edges[i : i + per_buffer + 1] for i in range(0, len(edges) - 1, per_buffer)]
         order = self._order(len(self.chunks), generator)
@@ -147,7 +149,7 @@ class StreamData:
                 order = self._order(len(buffer), generator).to(self.device)
                 for start, stop in pairwise([edge - group[0] for edge in group]):
                     wanted = slice(*((start, stop) if share is None else share(start, stop)))
-                    yield buffer.take(order[wanted])
+                    yield buffer.take(whole_units(order[wanted], self.unit))
                     bar.update(stop - start)
 
     @staticmethod

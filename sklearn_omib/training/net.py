@@ -474,14 +474,13 @@ class StackedNet(NeuralNet):
         """
         if self.module_.training:
             self.module_.eval()
-        left, run = len(data), cast(Any, map)
+        data = copy.copy(data)
+        data.unit, left, run = ROWS_IN_STEP, len(data), cast(Any, map)
         on_cpu = torch.device(self.device).type == "cpu"
         size = CACHE_ROWS // self.n_networks if on_cpu else PREDICT_BATCH
         with ExitStack() as stack:
-            if isinstance(data, TensorData):
-                data = data.in_units(ROWS_IN_STEP)
-                if on_cpu and n_threads > 1 and left > size:
-                    run = stack.enter_context(ThreadPoolExecutor(n_threads)).map
+            if isinstance(data, TensorData) and on_cpu and n_threads > 1 and left > size:
+                run = stack.enter_context(ThreadPoolExecutor(n_threads)).map
             batches = Batches([data], [0] * self.n_networks, max(size, ROWS_IN_STEP))
             for outputs in run(self._predict, batches):
                 yield tuple(part if part is None else part[:, :left] for part in outputs)
