@@ -177,17 +177,20 @@ def select(module: M, rows: Iterable[int]) -> M:
 def put(target: nn.Module, source: nn.Module, into: Iterable[int], rows: Iterable[int]) -> None:
     """Write networks ``rows`` of one module over networks ``into`` of another of its structure."""
     into, rows = list(into), list(rows)
+    places: list[Tensor] = []
+    values: list[Tensor] = []
     for to, of in zip(owners(target), owners(source), strict=True):
-        for name, parameter in of._parameters.items():
-            if parameter is not None:
-                to.get_parameter(name).data[into] = parameter.data[rows]
-        for name, buffer in of._buffers.items():
-            if buffer is not None:
-                to.get_buffer(name)[into] = buffer[rows]
+        for name, tensor in (of._parameters | of._buffers).items():
+            if tensor is not None:
+                stored = to._parameters.get(name, to._buffers.get(name))
+                places += [stored[k] for k in into]  # type: ignore[index]
+                values += [tensor[row] for row in rows]
     for to, of in zip(copies(target), copies(source), strict=True):
         for k, row in zip(into, rows, strict=True):
-            for tensor, new in zip(to.tensors(k), of.tensors(row), strict=True):
-                tensor.copy_(new)
+            places += to.tensors(k)
+            values += of.tensors(row)
+    if places:
+        torch._foreach_copy_(places, values)
 
 
 def are_finite(module: nn.Module, stack: int) -> Tensor:

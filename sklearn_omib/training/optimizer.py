@@ -27,6 +27,8 @@ class StackedAdamW:
         One that has been detached, to go on with its moments.
     """
 
+    steps: torch.Tensor  # how many there have been, once there are moments
+
     def __init__(
         self,
         module: nn.Module,
@@ -35,11 +37,11 @@ class StackedAdamW:
         moments: StackedAdamW | None = None,
     ) -> None:
         self.lr, self.weight_decay = lr, weight_decay
-        self.state: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        self.state: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._find(module)
         if moments is not None:
             self._restrict(moments.used)
-            self.state = moments.state
+            self.state, self.steps = moments.state, moments.steps
 
     def _find(self, module: nn.Module) -> None:
         """Parameters of all networks together, then of each network alone."""
@@ -75,21 +77,19 @@ class StackedAdamW:
         if average is not None:
             average(gradients)
         self._clip(gradients, len(loss))
-        first, second, steps = (list(part) for part in zip(*self.state, strict=True))
-        torch._foreach_add_(steps, 1)
+        first, second = (list(part) for part in zip(*self.state, strict=True))
+        self.steps += 1
         with torch.no_grad():
             torch._fused_adamw_(
-                self.parameters, gradients, first, second, [], steps, lr=self.lr,
-                beta1=BETAS[0], beta2=BETAS[1], weight_decay=self.weight_decay, eps=EPS,
+                self.parameters, gradients, first, second, [], len(first) * [self.steps],
+                lr=self.lr, beta1=BETAS[0], beta2=BETAS[1], weight_decay=self.weight_decay, eps=EPS,
                 amsgrad=False, maximize=False,
             )  # fmt: skip
 
     def _begin(self, gradients: Sequence[torch.Tensor | None]) -> None:
         self._restrict([i for i, gradient in enumerate(gradients) if gradient is not None])
-        self.state = [
-            (torch.zeros_like(p), torch.zeros_like(p), torch.zeros((), device=p.device))
-            for p in self.parameters
-        ]
+        self.state = [(torch.zeros_like(p), torch.zeros_like(p)) for p in self.parameters]
+        self.steps = torch.zeros((), device=self.parameters[0].device)
 
     def _restrict(self, used: list[int]) -> None:
         self.used = used  # of all parameters of the module
@@ -127,11 +127,10 @@ class StackedAdamW:
         rows : list of int
             Where its networks were.
         """
-        kept: dict[torch.Tensor, tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = {}
+        kept: dict[torch.Tensor, tuple[torch.Tensor, torch.Tensor]] = {}
         for parameter, k, state in zip(self.parameters, self.network, self.state, strict=True):
             if k is None:
-                first, second, steps = state
-                kept[parameter] = first[rows], second[rows], steps
+                kept[parameter] = state[0][rows], state[1][rows]
             elif k in rows:
                 kept[parameter] = state
         self._find(module)
