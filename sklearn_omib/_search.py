@@ -6,6 +6,7 @@ import copy
 import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -41,7 +42,7 @@ from .tasks import Classification, Regression, Task
 from .training.net import Family, StackedNet
 from .training.plan import Plan, resolve_encoders
 from .training.processes import common_random_state, together
-from .training.workers import count_jobs, train_in_parts
+from .training.workers import TOGETHER, count_jobs, train_in_parts
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -250,8 +251,7 @@ class BaseOMIBCV(
         with first._training(net, families, list(range(len(folds))), seeds, epochs):
             if self.warmup_epochs:  # which knows no beta
                 net.run_phase("warm-up", self.warmup_epochs)
-            train = self._train_along if self.method == "path" else self._train_side_by_side
-            places = train(net, task)
+            places = self._train_each(net, task)
             failed = dict(net.failed)
         fits = [
             [None if net is None else fold.ended(net, beta)
@@ -270,36 +270,30 @@ class BaseOMIBCV(
             )
         return fits
 
-    def _train_side_by_side(self, net: StackedNet, task: Any) -> list[list[StackedNet | None]]:
+    def _train_each(self, net: StackedNet, task: Any) -> list[list[StackedNet | None]]:
         """One network for each fold and beta: by fold and beta, or None where it diverged."""
         n_folds, n_betas = net.n_networks, len(self.betas_)
         net.repeat([k for k in range(n_folds) for _ in range(n_betas)])
         betas = np.tile(_single(self.betas_), n_folds)
         net.criterion_.beta = torch.from_numpy(betas).to(net.device)
         n_jobs = count_jobs(net, self.n_jobs, self.max_epochs)
-        train_in_parts(net, lambda part: part.run_phase("main", self.max_epochs), n_jobs)
+        if self.method == "path":  # of which a network at a time is in training
+            train_in_parts(net, self._train_along, n_jobs, TOGETHER * n_betas)
+        else:
+            train_in_parts(net, lambda part: part.run_phase("main", self.max_epochs), n_jobs)
         with torch.no_grad():
             task.after_training(net)
         nets = [None if k in net.failed else net.taken([k]) for k in range(net.n_networks)]
         return [nets[k : k + n_betas] for k in range(0, len(nets), n_betas)]
 
-    def _train_along(self, net: StackedNet, task: Any) -> list[list[StackedNet | None]]:
-        """One network for each fold, which goes from the smallest beta up to the largest."""
-        order = np.argsort(self.betas_, kind="stable").tolist()
-        found: list[list[StackedNet | None]] = [[None] * len(order) for _ in net.family]
-        for j in order:
-            net.criterion_.beta.fill_(_single(self.betas_)[j])
-            if j == order[0]:
-                net.run_phase("main", self.max_epochs)
-            else:
-                net.run_phase("main", PATH_EPOCHS, keep_last=True)
-            seen = net.part(list(range(net.n_networks)))  # what is learned last is not passed on
-            seen.failed = net.failed
-            with torch.no_grad():
-                task.after_training(seen)
-            for k in set(range(net.n_networks)).difference(net.failed):
-                found[k][j] = seen.taken([k])
-        return found
+    def _train_along(self, net: StackedNet) -> None:
+        """Train each fold at its smallest beta and go on to the next, up to the largest."""
+        firsts = np.arange(0, net.n_networks, len(self.betas_))
+        order = np.argsort(self.betas_, kind="stable")
+        net.run_phase("main", self.max_epochs, only=(firsts + order[0]).tolist())
+        for before, after in pairwise(order):
+            net.pass_on((firsts + before).tolist(), (firsts + after).tolist())
+            net.run_phase("main", PATH_EPOCHS, keep_last=True, only=(firsts + after).tolist())
 
     def _rate(
         self,

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import sparse
@@ -223,6 +224,28 @@ def test_the_last_fit_goes_along_the_path_to_the_best_beta(kinds):
         np.testing.assert_allclose(final.predict(X), begin.predict(X), atol=1e-5)
     search.set_params(refit=False).fit(X, score)
     assert len(search.estimators_) == 3 and search.predict(X).shape == score.shape
+
+
+def test_a_network_of_the_path_has_all_the_epochs_that_led_to_it(kinds, monkeypatch):
+    X, score = kinds
+    seen, rate = [], OMIBClassifierCV._rate
+    X = X.select(["table", "own"])
+    search = OMIBClassifierCV(betas=[1.0, 0.01], cv=3, refit=False, **PATH)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        begun = search.set_params(betas=[0.01]).fit(X, score > 0).estimators_
+        search.set_params(betas=[1.0, 0.01])
+        monkeypatch.setattr(
+            type(search),
+            "_rate",
+            lambda self, fits, *rest: (seen.extend(fits), rate(self, fits, *rest)),
+        )
+        search.fit(X, score > 0)
+    for (last, first), alone in zip(seen, begun, strict=True):
+        assert last.n_iter_ == first.n_iter_ + 5 == alone.n_iter_ + 5
+        assert last.history_.epoch.tolist() == list(range(1, len(first.history_) + 6))
+        rows = last.history_.drop(columns="seconds")[: len(first.history_)]
+        pd.testing.assert_frame_equal(rows, first.history_.drop(columns="seconds"))
 
 
 def test_folds_that_diverge_leave_the_path(kinds):

@@ -80,9 +80,10 @@ def test_others_take_part(tables):
     assert heard
 
 
-def test_searches_do_not_depend_on_it_either(tables):
+@pytest.mark.parametrize("method", ["independent", "path"])
+def test_searches_do_not_depend_on_it_either(tables, method):
     X, y, _ = tables
-    options = {"betas": [1e-3, 0.1], "cv": 3, "refit": False, **FAST}
+    options = {"betas": [1e-3, 0.1], "cv": 4, "refit": False, "method": method, **FAST}
     scores = [OMIBClassifierCV(n_jobs=n, **options).fit(X, y).predict_proba(X) for n in (1, 2)]
     np.testing.assert_array_equal(*scores)
 

@@ -6,7 +6,7 @@ of, frozen, tied or lazy, it behaves as in a network alone.
 """
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -70,12 +70,19 @@ class Copies(nn.Module):
         return [*learned, *self.networks[k].buffers()]
 
 
-def copy_module(module: M) -> M:
-    """A copy of a module that shares with it what is frozen, and has no generator."""
+def copy_module(module: M, known: Mapping[int, Any] | None = None) -> M:
+    """A copy of a module that shares with it what is frozen, and has no generator.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    known : dict of int to object, default=None
+        What takes the place of parts of it, by their ids.
+    """
     kept: dict[int, Any] = {id(p): p for p in module.parameters() if not p.requires_grad}
     generators = [part.__dict__.get("generator") for part in module.modules()]
     kept |= {id(own): None for own in generators if own is not None}
-    return copy.deepcopy(module, kept)
+    return copy.deepcopy(module, kept | dict(known or {}))
 
 
 def side_by_side(make: Callable[[], nn.Module], stack: int | None) -> nn.Module:
@@ -168,8 +175,18 @@ def select(module: M, rows: Iterable[int]) -> M:
     >>> torch.allclose(select(layers, [2])(x[2:3]), layers(x)[2:3])
     True
     """
-    selected = copy_module(module)
-    keep(selected, rows)
+    rows = list(rows)
+    known: dict[int, Any] = {}
+    for owner in owners(module):
+        for p in owner._parameters.values():
+            if p is not None:
+                known[id(p)] = nn.Parameter(p.data[rows], p.requires_grad)
+        known |= {id(b): b[rows] for b in owner._buffers.values() if b is not None}
+    for part in copies(module):
+        known |= {id(one): None for k, one in enumerate(part.networks) if k not in rows}
+    selected = copy_module(module, known)
+    for part in copies(selected):
+        part.keep(rows)
     return selected
 
 

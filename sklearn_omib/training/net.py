@@ -270,8 +270,29 @@ class StackedNet(NeuralNet):
         self.history[:] = [row for row in self.history if row["networks"]]
 
     # -- phases ---------------------------------------------------------------------------
+    def pass_on(self, networks: Sequence[int], to: Sequence[int]) -> None:
+        """Let networks go on as others, which have their history and a beta of their own."""
+        beta = self.criterion_.beta[to]
+        for part in (self.module_, self.criterion_):
+            put(part, part, to, networks)
+        self.criterion_.beta[to] = beta
+        for row in self.history:
+            place = {k: i for i, k in enumerate(row["networks"])}
+            new = [(one, k) for one, k in zip(networks, to, strict=True)
+                   if one in place and k not in place]  # fmt: skip
+            for name in _terms_of(row):
+                row[name] = row[name] + [row[name][place[one]] for one, _ in new]
+            row["networks"] = row["networks"] + [k for _, k in new]
+        self.failed |= {k: self.failed[one] for one, k in zip(networks, to, strict=True)
+                        if one in self.failed}  # fmt: skip
+
     def run_phase(
-        self, phase: str, epochs: int, keep_moments: bool = False, keep_last: bool = False
+        self,
+        phase: str,
+        epochs: int,
+        keep_moments: bool = False,
+        keep_last: bool = False,
+        only: Iterable[int] | None = None,
     ) -> StackedNet:
         """Train for a number of epochs, or until all networks have settled.
 
@@ -283,9 +304,11 @@ class StackedNet(NeuralNet):
             Whether the optimiser goes on where an earlier call left it, and is left for a later.
         keep_last : bool, default=False
             Whether to train for all the epochs and keep the last, whatever validation says.
+        only : list of int, default=None
+            Networks to train; None are all.
         """
         self.phase, self.keeps_last = phase, keep_last
-        for networks in self.groups():
+        for networks in self.groups(only):
             self.live = self._enter(networks, self.moments if keep_moments else None)
             self.notify("on_train_begin", X=None, y=None)
             with suppress(StopTraining):
@@ -297,11 +320,12 @@ class StackedNet(NeuralNet):
             self.moments = self.live.optimizer.detached() if keep_moments else None
         return self
 
-    def groups(self) -> Iterator[list[int]]:
+    def groups(self, only: Iterable[int] | None = None) -> Iterator[list[int]]:
         """Lists of networks with as many rows as one another, those that failed left out."""
+        wanted = set(range(self.n_networks) if only is None else only).difference(self.failed)
         alike: dict[tuple[int, int], dict[tuple[int, int], list[int]]] = {}
         for k, family in enumerate(self.family):
-            if k not in self.failed:
+            if k in wanted:
                 twins = family, id(self.noise[k])
                 alike.setdefault(self.families[family].sizes, {}).setdefault(twins, []).append(k)
         for families in alike.values():

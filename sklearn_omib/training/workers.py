@@ -33,7 +33,7 @@ from .net import StackedNet
 # what a net has learned: weights of network and objective, history, failures
 Learned: TypeAlias = tuple[list[list[Array]], list[dict[str, Any]], dict[int, str]]
 
-TOGETHER = 3  # networks of a part: with more, a second core has too little to do
+TOGETHER = 3  # networks trained at a time: with more, a second core has too little to do
 USUAL_EPOCHS, FEWEST_STEPS = 30, 60  # half a second
 PATIENCE = 60.0  # seconds without a sign of life
 
@@ -63,7 +63,9 @@ def count_threads(net: StackedNet, n_jobs: int | None) -> int:
     return cpu_count() if n_jobs is None else effective_n_jobs(n_jobs)
 
 
-def train_in_parts(net: StackedNet, train: Callable[[StackedNet], Any], n_jobs: int) -> None:
+def train_in_parts(
+    net: StackedNet, train: Callable[[StackedNet], Any], n_jobs: int, together: int = TOGETHER
+) -> None:
     """Train a net whose networks have rows of their own, a few networks at a time.
 
     Parameters
@@ -73,11 +75,13 @@ def train_in_parts(net: StackedNet, train: Callable[[StackedNet], Any], n_jobs: 
         Trains a net, in place.
     n_jobs : int
         Processes, this one included. Parts do not depend on it, and so results do not.
+    together : int
+        Networks of a part.
     """
     families = [
         [k for k, own in enumerate(net.family) if own == i] for i in range(len(net.families))
     ]
-    n_parts = min(-(-net.n_networks // TOGETHER), len(families))
+    n_parts = min(-(-net.n_networks // together), len(families))
     on_cpu = torch.device(net.device).type == "cpu"
     if n_parts == 1 or net.group is not None or not on_cpu:
         train(net)
