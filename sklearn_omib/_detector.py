@@ -305,7 +305,7 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector):
         rows are predicted in as many threads.
     warm_start : bool, default=False
         Go on from the fitted network when fit is called again, with another main phase. Training
-        parameters may change in between, the structure of the network may not.
+        parameters may change in between, the network with its dropout may not.
     random_state : int, RandomState instance or None, default=None
         Seeds initial weights, validation split, shuffling, dropout and noise.
     verbose : int, default=0

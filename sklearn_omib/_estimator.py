@@ -52,8 +52,8 @@ Checked: TypeAlias = tuple[ModalityDict, Array, Array, Array | None]  # X, targe
 
 MOST_MEMBERS = 100  # that can be asked for
 STRUCTURE = (
-    "modalities", "encoders", "hidden_dim", "latent_dim", "n_layers", "head_layers", "standardize",
-    "n_members",
+    "modalities", "encoders", "hidden_dim", "latent_dim", "n_layers", "head_layers", "dropout",
+    "input_dropout", "standardize", "n_members",
 )  # fmt: skip
 
 
@@ -215,7 +215,7 @@ class BaseMultimodal(
         self._method, self._task, self._structure = method, task, structure
 
     def _structure_of(self, method: Method, task: Task) -> dict[str, Any]:
-        """What the weights of a network depend on: a warm start cannot change it."""
+        """What the network is made of: a warm start cannot change it."""
         own = {name: getattr(self, name) for name in STRUCTURE}
         own |= {name: getattr(method, name) for name in method.structure}
         own |= {name: getattr(task, name) for name in task.structure}

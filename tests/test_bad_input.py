@@ -235,10 +235,14 @@ def test_specification_and_blocks_exclude_each_other():
         OMIBClassifier(modalities={"q": slice(0, 9)}).fit(blocks()["audio"], Y)
 
 
-def test_warm_start_keeps_the_structure():
+@pytest.mark.parametrize(
+    "name, value",
+    [("hidden_dim", 7), ("dropout", 0.1), ("input_dropout", 0.0), ("modality_dropout", 0.3)],
+)
+def test_warm_start_keeps_the_network(name, value):
     clf = OMIBClassifier(max_epochs=1, warm_start=True).fit(blocks(), Y)
-    with pytest.raises(ValueError, match=r"warm_start .* \['hidden_dim'\] changed since"):
-        clf.set_params(hidden_dim=7).fit(blocks(), Y)
+    with pytest.raises(ValueError, match=rf"warm_start .* \['{name}'\] changed since"):
+        clf.set_params(**{name: value}).fit(blocks(), Y)
 
 
 def test_beta_that_collapses_is_warned_of():

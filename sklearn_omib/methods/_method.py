@@ -23,7 +23,7 @@ class Method(BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
-    structure: ClassVar[tuple[str, ...]] = ()  # parameters that weights depend on
+    structure: ClassVar[tuple[str, ...]] = ()  # parameters of the network
     warmup_epochs = 0
 
     def check(self) -> None:

@@ -54,7 +54,7 @@ trb_weight, warmup_epochs
         "trb_weight": [Interval(Real, 0, None, closed="left")],
         "warmup_epochs": [Interval(Integral, 0, None, closed="left")],
     }
-    structure = ("fusion", "n_heads")
+    structure = ("fusion", "n_heads", "modality_dropout")
 
     beta_bounds_: BetaBounds
 

@@ -96,7 +96,9 @@ def train_in_parts(
 
 def _train_apart(nets: list[StackedNet], train: Callable[[StackedNet], Any], n_jobs: int) -> None:
     """Train nets that share nothing, some of them in other processes."""
-    own, *others = np.array_split(np.arange(len(nets)), min(n_jobs, len(nets)))
+    shares = np.array_split(np.arange(len(nets)), min(n_jobs, len(nets)))
+    shares.sort(key=lambda share: -sum(nets[i].n_networks for i in share))
+    own, *others = shares  # the most here, where nothing has to be sent
     children: list[_Child] = []
     try:
         for share in others:
