@@ -397,8 +397,8 @@ class OMIBClassifierCV(ClassifierMixin, BaseOMIBCV):
         How the networks of a fold are trained. "independent": each beta by itself, as in
         GridSearchCV, but all side by side. "path": one network trains at the smallest beta, then
         goes on to the next for a few epochs, and so up to the largest, as the information
-        bottleneck is computed by annealing; the last fit goes the same way. It takes a fraction
-        of the time, and its networks are not those of a fit at one beta alone.
+        bottleneck is computed by annealing; the last fit goes the same way. It takes half of the
+        time, and its networks are not those of a fit at one beta alone.
     encoders, hidden_dim, latent_dim, n_layers, dropout, input_dropout, head_layers, fusion, \
 n_heads, modality_dropout, entropy_estimator, weighting, trb_weight, warmup_epochs, max_epochs, \
 batch_size, learning_rate, weight_decay, early_stopping, validation_fraction, n_iter_no_change, \
@@ -578,8 +578,8 @@ class OMIBRegressorCV(RegressorMixin, BaseOMIBCV):
         How the networks of a fold are trained. "independent": each beta by itself, as in
         GridSearchCV, but all side by side. "path": one network trains at the smallest beta, then
         goes on to the next for a few epochs, and so up to the largest, as the information
-        bottleneck is computed by annealing; the last fit goes the same way. It takes a fraction
-        of the time, and its networks are not those of a fit at one beta alone.
+        bottleneck is computed by annealing; the last fit goes the same way. It takes half of the
+        time, and its networks are not those of a fit at one beta alone.
     encoders, hidden_dim, latent_dim, n_layers, dropout, input_dropout, head_layers, fusion, \
 n_heads, modality_dropout, entropy_estimator, weighting, trb_weight, warmup_epochs, max_epochs, \
 batch_size, learning_rate, weight_decay, early_stopping, validation_fraction, n_iter_no_change, \

@@ -80,7 +80,8 @@ class CrossAttentionFusion(nn.Module):
         """
         # many products of a few tokens each are elementwise ones, and a map that sums up a head
         width = tokens.shape[-1] // self.n_heads
-        head = torch.eye(self.n_heads, device=tokens.device).repeat_interleave(width, 0)
+        head = torch.eye(self.n_heads, device=tokens.device).unsqueeze(1).expand(-1, width, -1)
+        head = head.flatten(0, 1)
         query, key, value = (part.contiguous() for part in self.in_proj(tokens).chunk(3, -1))
         products = query.unsqueeze(-3) * key.unsqueeze(-4)  # by, to, batch, latent_dim
         attention = (products.flatten(0, -2) @ (head * width**-0.5)).view(*products.shape[:-1], -1)
