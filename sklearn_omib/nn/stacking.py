@@ -126,19 +126,23 @@ def copies(module: nn.Module) -> list[Copies]:
     return [part for part in module.modules() if isinstance(part, Copies)]
 
 
-def tensors(module: nn.Module) -> list[Tensor]:
-    """All that networks side by side have learned."""
-    stacked = [
-        tensor.detach()
+def _own(module: nn.Module) -> list[Tensor]:
+    """Parameters and buffers that have a dimension for the network."""
+    return [
+        tensor
         for owner in owners(module)
         for own in (owner._parameters, owner._buffers)
         for tensor in own.values()
         if tensor is not None
     ]
+
+
+def tensors(module: nn.Module) -> list[Tensor]:
+    """All that networks side by side have learned."""
     each = [
         t for part in copies(module) for k in range(len(part.networks)) for t in part.tensors(k)
     ]
-    return stacked + each
+    return [tensor.detach() for tensor in _own(module)] + each
 
 
 @torch.no_grad()
@@ -196,12 +200,9 @@ def put(target: nn.Module, source: nn.Module, into: Iterable[int], rows: Iterabl
     into, rows = list(into), list(rows)
     places: list[Tensor] = []
     values: list[Tensor] = []
-    for to, of in zip(owners(target), owners(source), strict=True):
-        for name, tensor in (of._parameters | of._buffers).items():
-            if tensor is not None:
-                stored = to._parameters.get(name, to._buffers.get(name))
-                places += [stored[k] for k in into]  # type: ignore[index]
-                values += [tensor[row] for row in rows]
+    for stored, tensor in zip(_own(target), _own(source), strict=True):
+        places += [stored[k] for k in into]
+        values += [tensor[row] for row in rows]
     for to, of in zip(copies(target), copies(source), strict=True):
         for k, row in zip(into, rows, strict=True):
             places += to.tensors(k)

@@ -269,7 +269,6 @@ class StackedNet(NeuralNet):
             row["networks"] = new
         self.history[:] = [row for row in self.history if row["networks"]]
 
-    # -- phases ---------------------------------------------------------------------------
     def pass_on(self, networks: Sequence[int], to: Sequence[int]) -> None:
         """Let networks go on as others, which have their history and a beta of their own."""
         beta = self.criterion_.beta[to]
@@ -286,6 +285,7 @@ class StackedNet(NeuralNet):
         self.failed |= {k: self.failed[one] for one, k in zip(networks, to, strict=True)
                         if one in self.failed}  # fmt: skip
 
+    # -- phases ---------------------------------------------------------------------------
     def run_phase(
         self,
         phase: str,
