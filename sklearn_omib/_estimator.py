@@ -108,7 +108,6 @@ class BaseMultimodal(
     }
 
     _watchers: Sequence[tuple[str, Any]] = ()  # names and callbacks that look on during training
-    _then: Sequence[tuple[float, int]] = ()  # betas and epochs behind the main phase, of a search
     n_jobs: int | None
     # what a fit leaves beside its public attributes
     net_: StackedNet
@@ -271,9 +270,6 @@ class BaseMultimodal(
             with torch.no_grad():
                 self._task.after_warm_up(net)
             net.run_phase("main", epochs["main"], keep_moments=chunk)
-            for beta, n_epochs in self._then:
-                net.criterion_.beta.fill_(beta)
-                net.run_phase("main", n_epochs, keep_last=True)
 
         with self._training(self.net_, families, family, plan.draws, epochs) as net:
             if chunk:  # the optimiser goes on with all networks
@@ -444,8 +440,6 @@ class BaseMultimodal(
         self.history_ = net.history_frame()
         self.n_iter_ = net.n_epochs() - before
         objective = getattr(net.criterion_, "objective", net.criterion_)
-        if self._then:
-            self._method.beta_ = self._then[-1][0]
         self.__dict__.update(self._method.attributes(objective, tuple(self.modalities_)))
         self.__dict__.update(self._task.attributes())
 

@@ -36,7 +36,7 @@ from ._regressor import OMIBRegressor
 from ._typing import Array, Modalities, RandomState
 from .data.checks import validate_modalities
 from .data.container import ModalityDict
-from .data.streams import sample_rows
+from .data.streams import in_storage_order, sample_rows
 from .information import estimate_beta_bounds
 from .tasks import Classification, Regression, Task
 from .training.net import Family, StackedNet
@@ -49,7 +49,10 @@ if TYPE_CHECKING:
 
 OWN = ("betas", "cv", "n_members", "scoring", "refit", "method")
 LOWEST_BETA = 0.01  # of M_u, where the grid begins
-PATH_EPOCHS = 5  # at each beta but the first
+# of method="path" (benchmarks/evidence/search.py)
+PATH_EPOCHS = 3  # at each beta but the first
+LAST_EPOCHS = 5  # of the best beta's networks, on the rows of all folds
+FEWEST_STEPS = 15  # in these, where an epoch has few
 
 
 def _store(estimator: BaseOMIBCV, given: Mapping[str, Any]) -> None:
@@ -76,6 +79,12 @@ def _constraints(estimator_class: type[BaseMultimodal]) -> dict[str, Any]:
 def _single(betas: Array) -> Array:
     """As float32, whose range is smaller."""
     return np.minimum(betas, np.finfo(np.float32).max).astype(np.float32)
+
+
+def _epochs(wanted: int, family: Family, batch_size: int) -> int:
+    """So many epochs, or more, where they would have too few steps."""
+    steps = -(-len(family.train) // batch_size)
+    return max(wanted, -(-FEWEST_STEPS // steps))
 
 
 class Fold(NamedTuple):
@@ -131,7 +140,7 @@ class BaseOMIBCV(
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> Self:
-        """Cross-validate every beta, then fit the best one on all samples.
+        """Cross-validate every beta, then train with the best one on all samples.
 
         Parameters
         ----------
@@ -182,17 +191,15 @@ class BaseOMIBCV(
                            None if groups is None else rows_of(groups, rows), seed, encoders)
             for rows, _ in splits
         ]  # fmt: skip
-        fits = self._train(folds)
+        net, fits = self._train(folds)
         self._rate(fits, splits, X, y, scorer)
-        if self.refit:
-            path = np.sort(self.betas_[self.betas_ <= self.beta_]).tolist()
-            begin, *then = path if self.method == "path" else [self.beta_]
-            final = self._estimator(begin, seed, self.n_members, encoders)
-            final._then = [(beta, PATH_EPOCHS) for beta in then]
-            self.estimators_ = [final.fit(X, y, weight, groups).set_params(beta=self.beta_)]
-        else:
-            of_folds = [some[self.best_index_] for some in fits]
-            self.estimators_ = [one for one in of_folds if one is not None]
+        of_folds = [some[self.best_index_] for some in fits]
+        if self.refit and self.method == "independent":
+            final = self._estimator(self.beta_, seed, self.n_members, encoders)
+            of_folds = [final.fit(X, y, weight, groups)]
+        elif self.refit:
+            of_folds = self._go_on(folds, splits, net, X, y, weight)
+        self.estimators_ = [one for one in of_folds if one is not None]
         self._n_features_out = self.latent_dim * len(self.estimators_)
         self.n_iter_ = max(estimator.n_iter_ for estimator in self.estimators_)
         return self
@@ -235,12 +242,14 @@ class BaseOMIBCV(
         (family,) = estimator._families(checked, plan)
         return Fold(estimator, family, plan)
 
-    def _train(self, folds: Sequence[Fold]) -> list[list[Any]]:
+    def _train(self, folds: Sequence[Fold]) -> tuple[StackedNet, list[list[Any]]]:
         """Train all folds, at all betas.
 
         Returns
         -------
-        list of lists of estimators, by fold and beta
+        net : StackedNet
+            Of all of them.
+        fits : list of lists of estimators, by fold and beta
             None for those that diverged.
         """
         first, task = folds[0].estimator, folds[0].estimator._task
@@ -268,7 +277,48 @@ class BaseOMIBCV(
                 FitFailedWarning,
                 stacklevel=3,
             )
-        return fits
+        return net, fits
+
+    def _go_on(
+        self,
+        folds: Sequence[Fold],
+        splits: Sequence[tuple[Array, Array]],
+        net: StackedNet,
+        X: ModalityDict,
+        y: Any,
+        weight: Array,
+    ) -> list[Any]:
+        """The folds' networks of the best beta, after some more epochs on the rows of all folds.
+
+        Each keeps its scales, and the rows that are held out to stop by.
+        """
+        first, n_betas = folds[0].estimator, len(self.betas_)
+        families, kept = [], in_storage_order(X, np.flatnonzero(weight))
+        for fold, (rows, _) in zip(folds, splits, strict=True):
+            _, held_out = fold.plan.splits[0]
+            checked = fold.estimator._check_input(X, y, weight, None, reset=False)
+            own = rows[in_storage_order(X[rows], np.flatnonzero(weight[rows]))]
+            held = np.isin(kept, own[[] if held_out is None else held_out])
+            valid = None if held_out is None else np.flatnonzero(held)
+            plan = fold.plan._replace(splits=[(np.flatnonzero(~held), valid)])
+            families += fold.estimator._families(checked, plan)
+        net = net.taken([k * n_betas + self.best_index_ for k in range(len(folds))])
+        seeds = [fold.plan.draws[0] for fold in folds]
+        n_epochs = _epochs(LAST_EPOCHS, families[0], self.batch_size)
+        epochs = {"main": n_epochs}
+        with first._training(net, families, list(range(len(folds))), seeds, epochs):
+            train_in_parts(
+                net,
+                lambda part: part.run_phase("main", n_epochs, keep_last=True),
+                count_jobs(net, self.n_jobs, n_epochs),
+            )
+            with torch.no_grad():
+                first._task.after_training(net)
+            failed = net.failed
+        return [
+            None if k in failed else fold.ended(net.taken([k]), self.beta_)
+            for k, fold in enumerate(folds)
+        ]
 
     def _train_each(self, net: StackedNet, task: Any) -> list[list[StackedNet | None]]:
         """One network for each fold and beta: by fold and beta, or None where it diverged."""
@@ -290,10 +340,11 @@ class BaseOMIBCV(
         """Train each fold at its smallest beta and go on to the next, up to the largest."""
         firsts = np.arange(0, net.n_networks, len(self.betas_))
         order = np.argsort(self.betas_, kind="stable")
+        epochs = _epochs(PATH_EPOCHS, net.families[0], self.batch_size)
         net.run_phase("main", self.max_epochs, only=(firsts + order[0]).tolist())
         for before, after in pairwise(order):
             net.pass_on((firsts + before).tolist(), (firsts + after).tolist())
-            net.run_phase("main", PATH_EPOCHS, keep_last=True, only=(firsts + after).tolist())
+            net.run_phase("main", epochs, keep_last=True, only=(firsts + after).tolist())
 
     def _rate(
         self,
@@ -387,18 +438,19 @@ class OMIBClassifierCV(ClassifierMixin, BaseOMIBCV):
         As in GridSearchCV.
     n_members : int or "auto", default="auto"
         Networks of the last fit, as in :class:`OMIBClassifier`; in the folds there is one per
-        beta.
+        beta. With ``method="path"`` there is no fit but those of the folds.
     scoring : str, callable or None, default=None
         As in GridSearchCV; None is accuracy.
     refit : bool, default=True
-        Fit the best beta on all samples. False keeps the networks of the folds with the best beta
-        and averages their probabilities.
+        Train on all samples with the best beta. False keeps the networks of the folds with it, and
+        averages their probabilities.
     method : {"independent", "path"}, default="independent"
         How the networks of a fold are trained. "independent": each beta by itself, as in
         GridSearchCV, but all side by side. "path": one network trains at the smallest beta, then
         goes on to the next for a few epochs, and so up to the largest, as the information
-        bottleneck is computed by annealing; the last fit goes the same way. It takes half of the
-        time, and its networks are not those of a fit at one beta alone.
+        bottleneck is computed by annealing; with the best beta the networks of the folds go on to
+        all samples. It takes a third of the time, and its networks are not those of a fit at one
+        beta alone.
     encoders, hidden_dim, latent_dim, n_layers, dropout, input_dropout, head_layers, fusion, \
 n_heads, modality_dropout, entropy_estimator, weighting, trb_weight, warmup_epochs, max_epochs, \
 batch_size, learning_rate, weight_decay, early_stopping, validation_fraction, n_iter_no_change, \
@@ -424,7 +476,7 @@ tol, standardize, class_weight, device, precision, n_threads, n_jobs, random_sta
         rows to stop by (or of training, where none are held out) in the epoch that is kept, and
         the test ``score``: the information curve.
     estimators_ : list of OMIBClassifier
-        What predicts: one fit, or those of the folds.
+        What predicts: one fit, or those of the folds, each with its own scales.
     classes_ : ndarray of shape (n_classes,)
     modalities_ : dict of str to tuple
         Shape of one sample of each modality.
@@ -568,18 +620,19 @@ class OMIBRegressorCV(RegressorMixin, BaseOMIBCV):
         As in GridSearchCV.
     n_members : int or "auto", default="auto"
         Networks of the last fit, as in :class:`OMIBRegressor`; in the folds there is one per
-        beta.
+        beta. With ``method="path"`` there is no fit but those of the folds.
     scoring : str, callable or None, default=None
         As in GridSearchCV; None is R2.
     refit : bool, default=True
-        Fit the best beta on all samples. False keeps the networks of the folds with the best beta
-        and averages their predictions.
+        Train on all samples with the best beta. False keeps the networks of the folds with it, and
+        averages their predictions.
     method : {"independent", "path"}, default="independent"
         How the networks of a fold are trained. "independent": each beta by itself, as in
         GridSearchCV, but all side by side. "path": one network trains at the smallest beta, then
         goes on to the next for a few epochs, and so up to the largest, as the information
-        bottleneck is computed by annealing; the last fit goes the same way. It takes half of the
-        time, and its networks are not those of a fit at one beta alone.
+        bottleneck is computed by annealing; with the best beta the networks of the folds go on to
+        all samples. It takes a third of the time, and its networks are not those of a fit at one
+        beta alone.
     encoders, hidden_dim, latent_dim, n_layers, dropout, input_dropout, head_layers, fusion, \
 n_heads, modality_dropout, entropy_estimator, weighting, trb_weight, warmup_epochs, max_epochs, \
 batch_size, learning_rate, weight_decay, early_stopping, validation_fraction, n_iter_no_change, \
@@ -592,7 +645,7 @@ tol, standardize, device, precision, n_threads, n_jobs, random_state, verbose
 modalities_, n_iter_, n_features_in_, feature_names_in_
         As in :class:`OMIBClassifierCV`.
     estimators_ : list of OMIBRegressor
-        What predicts: one fit, or those of the folds.
+        What predicts: one fit, or those of the folds, each with its own scales.
 
     See Also
     --------

@@ -1,5 +1,6 @@
 """OMIBClassifierCV and OMIBRegressorCV: the numbers of separate fits, and what is made of them."""
 
+import copy
 import warnings
 
 import numpy as np
@@ -178,6 +179,8 @@ def test_bfloat16_stacks_too(kinds):
 
 
 # -- the path -------------------------------------------------------------------------------------
+# an epoch of so few rows has one step: as many epochs as there are to be steps
+MORE = 15
 PATH = {**FAST, "max_epochs": 30, "learning_rate": 5e-3, "method": "path"}
 
 
@@ -207,23 +210,45 @@ def test_more_beta_keeps_less_along_the_path(kinds):
     np.testing.assert_array_equal(by_fold, search.scores_)
 
 
-def test_the_last_fit_goes_along_the_path_to_the_best_beta(kinds):
+@pytest.mark.parametrize("search_class", PAIRS)
+def test_with_the_best_beta_the_folds_networks_go_on_to_all_rows(kinds, search_class):
     X, score = kinds
     X = X.select(["table", "own"])
-    search = OMIBRegressorCV(betas=BETAS, cv=3, n_members=2, **PATH).fit(X, score)
-    (final,) = search.estimators_
-    steps = np.searchsorted(search.betas_, search.beta_)
-    options = {**PATH}
-    del options["method"]
-    begin = OMIBRegressor(beta=BETAS[0], n_members=2, **options)
-    begin.fit(X, score)
-    assert len(final.history_) == len(begin.history_) + 5 * steps
-    assert final.beta_ == final.beta == search.beta_
-    assert final.net_.criterion_.beta[0].item() == pytest.approx(search.beta_)
-    if not steps:
-        np.testing.assert_allclose(final.predict(X), begin.predict(X), atol=1e-5)
-    search.set_params(refit=False).fit(X, score)
-    assert len(search.estimators_) == 3 and search.predict(X).shape == score.shape
+    y = score if search_class is OMIBRegressorCV else (score > 0).astype(int)
+    weight = np.r_[np.zeros(7), np.ones(len(y) - 7)]  # rows of weight 0 are nowhere
+    search = search_class(betas=BETAS, cv=3, **PATH)
+    folds = copy.deepcopy(search.set_params(refit=False).fit(X, y, weight).estimators_)
+    search.set_params(refit=True).fit(X, y, weight)
+    assert len(search.estimators_) == len(folds) == 3 and search.predict(X).shape == y.shape
+    for one, fold in zip(search.estimators_, folds, strict=True):
+        assert one.n_iter_ == fold.n_iter_ + MORE
+        assert one.beta_ == one.beta == search.beta_
+        assert one.net_.criterion_.beta[0].item() == pytest.approx(search.beta_)
+        before = fold.history_.drop(columns="seconds")
+        after = one.history_.drop(columns="seconds")[: len(before)]
+        pd.testing.assert_frame_equal(after, before)
+        for scale in ("mean_", "scale_"):  # the fold's
+            for name, scaler in one._scaler.scalers_.items():
+                own = getattr(fold._scaler.scalers_[name], scale)
+                np.testing.assert_array_equal(getattr(scaler, scale), own)
+
+
+def test_rows_to_stop_by_stay_out_of_the_last_epochs(kinds, monkeypatch):
+    X, score = kinds
+    X, y = X.select(["table", "own"]), score.argsort().argsort() / 2
+    seen = []
+    families = OMIBRegressor._families
+
+    def spying(self, checked, plan):
+        target = np.rint(2 * self._task.scaler.inverse_transform(checked[1])[:, 0]).astype(int)
+        seen.append([{*target[rows]} for rows in plan.splits[0]])
+        return families(self, checked, plan)
+
+    monkeypatch.setattr(OMIBRegressor, "_families", spying)
+    OMIBRegressorCV(betas=BETAS, cv=3, **PATH).fit(X, y)
+    assert len(seen) == 6
+    for (_, stop), (train, also) in zip(seen[:3], seen[3:], strict=True):
+        assert stop == also and not stop & train and stop | train == {*range(len(y))}
 
 
 def test_a_network_of_the_path_has_all_the_epochs_that_led_to_it(kinds, monkeypatch):
@@ -242,8 +267,8 @@ def test_a_network_of_the_path_has_all_the_epochs_that_led_to_it(kinds, monkeypa
         )
         search.fit(X, score > 0)
     for (last, first), alone in zip(seen, begun, strict=True):
-        assert last.n_iter_ == first.n_iter_ + 5 == alone.n_iter_ + 5
-        assert last.history_.epoch.tolist() == list(range(1, len(first.history_) + 6))
+        assert last.n_iter_ == first.n_iter_ + MORE == alone.n_iter_ + MORE
+        assert last.history_.epoch.tolist() == list(range(1, len(first.history_) + MORE + 1))
         rows = last.history_.drop(columns="seconds")[: len(first.history_)]
         pd.testing.assert_frame_equal(rows, first.history_.drop(columns="seconds"))
 

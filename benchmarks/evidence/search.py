@@ -17,11 +17,10 @@ from sklearn.model_selection import train_test_split
 from sklearn_omib import OMIBClassifierCV, OMIBRegressorCV
 from sklearn_omib.datasets import make_multimodal_classification, make_multimodal_regression
 
-FOLDS = "path, its folds predict"
 METHODS = {
     "independent": {},
     "path": {"method": "path", "refit": True},
-    FOLDS: {"method": "path", "refit": False},
+    "path, its folds predict": {"method": "path", "refit": False},
 }
 GENERATED = {
     "SIM-I": partial(sim, "I"),
