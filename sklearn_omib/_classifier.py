@@ -221,6 +221,12 @@ class OMIBClassifier(MultimodalClassifier):
     standardize : bool, default=True
         Bring columns (channels, for sequences and images) to zero mean and unit variance inside;
         sparse blocks are divided by one number. False only converts to float32.
+    missing_values : {"mask", "error"}, default="mask"
+        What NaN (also None and ``pd.NA``) stands for. "mask": a row of it is a sample without the
+        modality, which then tells nothing: its code is the prior, and fusion, branch, KL and
+        weight leave it out. After fit, a modality may be None or left out. Single values are
+        filled by the mean of the column; built-in encoders of tables are told which, where some
+        were missing in fit. "error" raises.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes; "balanced" makes them inversely proportional to their frequency.
     device : str or torch.device, default="auto"
@@ -335,6 +341,7 @@ class OMIBClassifier(MultimodalClassifier):
         n_iter_no_change: int = 15,
         tol: float = 1e-4,
         standardize: bool = True,
+        missing_values: str = "mask",
         class_weight: dict[Any, float] | str | None = None,
         device: str | torch.device = "auto",
         precision: str = "float32",
@@ -371,6 +378,7 @@ class OMIBClassifier(MultimodalClassifier):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.standardize = standardize
+        self.missing_values = missing_values
         self.class_weight = class_weight
         self.device = device
         self.precision = precision

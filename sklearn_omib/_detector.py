@@ -20,7 +20,7 @@ from ._typing import Array, Modalities, RandomState
 from .methods import OMIB
 from .tasks import AnomalyDetection
 from .tasks.detection import ANOMALOUS, NORMAL, is_anomalous
-from .training.net import DISTANCE, ERRORS
+from .training.net import DISTANCE, ERRORS, PRESENCE
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -100,8 +100,8 @@ class MultimodalAnomalyDetector(OutlierMixin, BaseMultimodal):
             distance of the fused embedding from the centre and, weighted by ``reconstruction``,
             error of the modalities' reconstruction from it.
         """
-        distance, errors = self._outputs(X, DISTANCE, ERRORS)
-        return self._task.scores(distance, errors).astype(np.float64)
+        outputs = self._outputs(X, DISTANCE, ERRORS, PRESENCE)
+        return self._task.scores(*outputs).astype(np.float64)
 
     def score_samples_by_modality(self, X: Modalities) -> pd.DataFrame:
         """How normal each sample is by each modality's branch.
@@ -117,10 +117,10 @@ class MultimodalAnomalyDetector(OutlierMixin, BaseMultimodal):
             from the mean over the training samples. The lowest of a row is the modality that
             makes the sample most unusual. Methods without branches score a modality by the error
             of its reconstruction from the fused embedding. OMIB's branches see the fused
-            representation too, so an anomaly of one modality shows, less, in the others.
+            representation too, so an anomaly of one modality shows, less, in the others. NaN of a
+            modality that is missing.
         """
-        distance, errors = self._outputs(X, DISTANCE, ERRORS)
-        scores = self._task.by_modality(distance, errors)
+        scores = self._task.by_modality(*self._outputs(X, DISTANCE, ERRORS, PRESENCE))
         standardised = (scores - self._task.location) / self._task.spread
         return pd.DataFrame(standardised, columns=[*self.modalities_])
 
@@ -290,6 +290,12 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector):
     standardize : bool, default=True
         Bring columns (channels, for sequences and images) to zero mean and unit variance inside;
         sparse blocks are divided by one number. False only converts to float32.
+    missing_values : {"mask", "error"}, default="mask"
+        What NaN (also None and ``pd.NA``) stands for. "mask": a row of it is a sample without the
+        modality, which then tells nothing: its code is the prior, and fusion, branch, KL and
+        weight leave it out. After fit, a modality may be None or left out. Single values are
+        filled by the mean of the column; built-in encoders of tables are told which, where some
+        were missing in fit. "error" raises.
     device : str or torch.device, default="auto"
         "auto" takes cuda, then mps, then cpu.
     precision : {"float32", "bfloat16"}, default="float32"
@@ -409,6 +415,7 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector):
         n_iter_no_change: int = 15,
         tol: float = 1e-4,
         standardize: bool = True,
+        missing_values: str = "mask",
         device: str | torch.device = "auto",
         precision: str = "float32",
         n_threads: int = 1,
@@ -449,6 +456,7 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.standardize = standardize
+        self.missing_values = missing_values
         self.device = device
         self.precision = precision
         self.n_threads = n_threads

@@ -20,10 +20,11 @@ from sklearn.utils import check_consistent_length, column_or_1d, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from ._compat import Interval, StrOptions, _check_sample_weight, _fit_context
-from ._typing import Array, Modalities
+from ._typing import Array, Block, Modalities
 from .data.batches import PREDICT_BATCH, ROWS_IN_STEP, TensorData, batch_edges
 from .data.checks import validate_modalities
 from .data.container import ModalityDict, take_rows
+from .data.missing import complete_rows
 from .data.scaling import BlockScaler
 from .data.streams import StreamData, buffer_rows, in_storage_order, is_streamed, sample_rows
 from .methods import Method
@@ -98,6 +99,7 @@ class BaseMultimodal(
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "standardize": ["boolean"],
+        "missing_values": [StrOptions({"mask", "error"})],
         "device": [str, torch.device],
         "precision": [StrOptions(set(PRECISIONS))],
         "n_threads": [Interval(Integral, 1, None, closed="left")],
@@ -108,7 +110,9 @@ class BaseMultimodal(
     }
 
     _watchers: Sequence[tuple[str, Any]] = ()  # names and callbacks that look on during training
+    _incomplete: Mapping[str, Array] | None = None  # columns lacking values, as a search says
     n_jobs: int | None
+    missing_values: str
     # what a fit leaves beside its public attributes
     net_: StackedNet
     _method: Method
@@ -328,7 +332,7 @@ class BaseMultimodal(
 
     def _learn_before(self, X: ModalityDict, rng: np.random.RandomState) -> dict[str, Any]:
         """Scale and what the method learns from the training data; returns the encoders."""
-        sample = sample_rows(X, rng)
+        sample = complete_rows(sample_rows(X, rng))
         encoders = resolve_encoders(
             self.encoders, sample, hidden_dim=self.hidden_dim, n_layers=self.n_layers,
             narrow=self._task.narrow_table_encoder,
@@ -337,7 +341,11 @@ class BaseMultimodal(
             name for name, block in X.items()
             if sparse.issparse(block) and encoders[name] == "sparse"
         )  # fmt: skip
-        self._scaler = BlockScaler(self.standardize, stays_sparse).fit(X)
+        tables = frozenset(name for name, one in encoders.items() if isinstance(one, str))
+        self._scaler = BlockScaler(
+            self.standardize, stays_sparse, tables - stays_sparse, self.missing_values,
+            self._incomplete,
+        ).fit(X)  # fmt: skip
         self._method.learn(sample, len(X), rng)
         return encoders
 
@@ -346,7 +354,7 @@ class BaseMultimodal(
         method, task, stack = self._method, self._task, len(seeds)
         loss, n_outputs = task.loss(stack)
         shared = {
-            "sample_shapes": self.modalities_,
+            "sample_shapes": self._scaler.sample_shapes(self.modalities_),
             "encoders": encoders,
             "sparse": self._scaler.sparse_names,
             "n_outputs": n_outputs,
@@ -397,7 +405,7 @@ class BaseMultimodal(
 
         def stream(rows: Array) -> StreamData:
             rows = in_storage_order(X, rows)
-            prepare, progress = self._scaler.transform, self._shows_progress()
+            prepare, progress = self._prepare, self._shows_progress()
             return StreamData(X[rows], prepare, target[rows], weight[rows], device, progress)
 
         train, valid = plan.splits[0]
@@ -469,13 +477,17 @@ class BaseMultimodal(
             )
         return outputs
 
+    def _prepare(self, blocks: Mapping[str, Block]) -> dict[str, Block]:
+        """A part of a stream as networks read it: all parts say what is missing, or none."""
+        return self._scaler.transform(blocks, always=self.missing_values == "mask")
+
     def _parts(self, X: ModalityDict) -> Iterator[TensorData | StreamData]:
         """Validated modalities as networks read them, part by part."""
         device = torch.device(self.net_.device)
         if is_streamed(X):
             X = X[in_storage_order(X, np.arange(len(X)))]
             progress = self._shows_progress()
-            yield StreamData(X, self._scaler.transform, None, None, device, progress)
+            yield StreamData(X, self._prepare, None, None, device, progress)
             return
         for start, stop in pairwise(batch_edges(len(X), PREDICT_BATCH)):  # what a cache holds
             part = X if stop - start == len(X) else X[start:stop]
@@ -499,6 +511,7 @@ class BaseMultimodal(
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = self.missing_values == "mask"
         tags.input_tags.three_d_array = True
         tags.input_tags.dict = True
         tags.transformer_tags.preserves_dtype = []

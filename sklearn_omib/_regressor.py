@@ -179,6 +179,12 @@ class OMIBRegressor(MultimodalRegressor):
     standardize : bool, default=True
         Bring columns (channels, for sequences and images) to zero mean and unit variance inside;
         sparse blocks are divided by one number. False only converts to float32.
+    missing_values : {"mask", "error"}, default="mask"
+        What NaN (also None and ``pd.NA``) stands for. "mask": a row of it is a sample without the
+        modality, which then tells nothing: its code is the prior, and fusion, branch, KL and
+        weight leave it out. After fit, a modality may be None or left out. Single values are
+        filled by the mean of the column; built-in encoders of tables are told which, where some
+        were missing in fit. "error" raises.
     device : str or torch.device, default="auto"
         "auto" takes cuda, then mps, then cpu.
     precision : {"float32", "bfloat16"}, default="float32"
@@ -290,6 +296,7 @@ class OMIBRegressor(MultimodalRegressor):
         n_iter_no_change: int = 15,
         tol: float = 1e-4,
         standardize: bool = True,
+        missing_values: str = "mask",
         device: str | torch.device = "auto",
         precision: str = "float32",
         n_threads: int = 1,
@@ -325,6 +332,7 @@ class OMIBRegressor(MultimodalRegressor):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.standardize = standardize
+        self.missing_values = missing_values
         self.device = device
         self.precision = precision
         self.n_threads = n_threads

@@ -36,6 +36,7 @@ from ._regressor import OMIBRegressor
 from ._typing import Array, Modalities, RandomState
 from .data.checks import validate_modalities
 from .data.container import ModalityDict
+from .data.missing import complete_rows, incomplete_columns
 from .data.streams import in_storage_order, sample_rows
 from .information import estimate_beta_bounds
 from .tasks import Classification, Regression, Task
@@ -170,7 +171,7 @@ class BaseOMIBCV(
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         self._learn_target(y)
         self.beta_bounds_ = estimate_beta_bounds(
-            sample_rows(X, rng),
+            complete_rows(sample_rows(X, rng)),
             weighting=self.weighting,
             estimator=self.entropy_estimator,
             random_state=rng.randint(2**31 - 1),
@@ -182,10 +183,12 @@ class BaseOMIBCV(
             seed = self.random_state  # the folds' networks are those of a GridSearchCV
         splits = list(check_cv(self.cv, y, classifier=is_classifier(self)).split(X, y, groups))
 
+        sample = sample_rows(X, rng)
         encoders = resolve_encoders(
-            self.encoders, sample_rows(X, rng), hidden_dim=self.hidden_dim,
+            self.encoders, complete_rows(sample), hidden_dim=self.hidden_dim,
             n_layers=self.n_layers, narrow=self._task_class.narrow_table_encoder,
         )  # fmt: skip
+        self._incomplete = incomplete_columns(sample)  # folds are to have columns alike
         folds = [
             self._prepared(X[rows], rows_of(y, rows), weight[rows],
                            None if groups is None else rows_of(groups, rows), seed, encoders)
@@ -237,6 +240,7 @@ class BaseOMIBCV(
         estimator = self._estimator(self.betas_[0], seed, 1, encoders)
         estimator._begin(self._make_task(), resume=False)
         estimator._method.beta_bounds_ = self.beta_bounds_
+        estimator._incomplete = self._incomplete
         checked = estimator._check_input(X, y, weight, groups, reset=True)
         plan = estimator._plan(checked, check_random_state(seed))
         (family,) = estimator._families(checked, plan)
@@ -416,6 +420,7 @@ class BaseOMIBCV(
         theirs = self._estimator_class().__sklearn_tags__()
         for part in ("input_tags", "target_tags", "transformer_tags", "classifier_tags"):
             setattr(tags, part, getattr(theirs, part))
+        tags.input_tags.allow_nan = self.missing_values == "mask"
         return tags
 
 
@@ -454,7 +459,8 @@ class OMIBClassifierCV(ClassifierMixin, BaseOMIBCV):
     encoders, hidden_dim, latent_dim, n_layers, dropout, input_dropout, head_layers, fusion, \
 n_heads, modality_dropout, entropy_estimator, weighting, trb_weight, warmup_epochs, max_epochs, \
 batch_size, learning_rate, weight_decay, early_stopping, validation_fraction, n_iter_no_change, \
-tol, standardize, class_weight, device, precision, n_threads, n_jobs, random_state, verbose
+tol, standardize, missing_values, class_weight, device, precision, n_threads, n_jobs, \
+random_state, verbose
         As in :class:`OMIBClassifier`, with the same defaults.
 
     Attributes
@@ -541,6 +547,7 @@ tol, standardize, class_weight, device, precision, n_threads, n_jobs, random_sta
         n_iter_no_change: int = 15,
         tol: float = 1e-4,
         standardize: bool = True,
+        missing_values: str = "mask",
         class_weight: dict[Any, float] | str | None = None,
         device: str | torch.device = "auto",
         precision: str = "float32",
@@ -636,7 +643,7 @@ class OMIBRegressorCV(RegressorMixin, BaseOMIBCV):
     encoders, hidden_dim, latent_dim, n_layers, dropout, input_dropout, head_layers, fusion, \
 n_heads, modality_dropout, entropy_estimator, weighting, trb_weight, warmup_epochs, max_epochs, \
 batch_size, learning_rate, weight_decay, early_stopping, validation_fraction, n_iter_no_change, \
-tol, standardize, device, precision, n_threads, n_jobs, random_state, verbose
+tol, standardize, missing_values, device, precision, n_threads, n_jobs, random_state, verbose
         As in :class:`OMIBRegressor`, with the same defaults.
 
     Attributes
@@ -701,6 +708,7 @@ modalities_, n_iter_, n_features_in_, feature_names_in_
         n_iter_no_change: int = 15,
         tol: float = 1e-4,
         standardize: bool = True,
+        missing_values: str = "mask",
         device: str | torch.device = "auto",
         precision: str = "float32",
         n_threads: int = 1,

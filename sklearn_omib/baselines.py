@@ -87,8 +87,8 @@ class BaselineClassifier(MultimodalClassifier):
         patience together, since most of these methods have no warm-up.
     encoders, hidden_dim, latent_dim, n_layers, dropout, input_dropout, head_layers, \
 max_epochs, batch_size, learning_rate, weight_decay, early_stopping, validation_fraction, tol, \
-standardize, class_weight, device, precision, n_threads, n_jobs, warm_start, random_state, \
-verbose
+standardize, missing_values, class_weight, device, precision, n_threads, n_jobs, warm_start, \
+random_state, verbose
         As in :class:`~sklearn_omib.OMIBClassifier`, with the same defaults.
 
     Attributes
@@ -142,6 +142,7 @@ feature_names_in_
         n_iter_no_change: int = 25,
         tol: float = 1e-4,
         standardize: bool = True,
+        missing_values: str = "mask",
         class_weight: dict[Any, float] | str | None = None,
         device: str | torch.device = "auto",
         precision: str = "float32",
@@ -170,6 +171,7 @@ feature_names_in_
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.standardize = standardize
+        self.missing_values = missing_values
         self.class_weight = class_weight
         self.device = device
         self.precision = precision
@@ -210,7 +212,7 @@ class BaselineRegressor(MultimodalRegressor):
         patience together, since most of these methods have no warm-up.
     encoders, hidden_dim, latent_dim, n_layers, dropout, input_dropout, head_layers, \
 max_epochs, batch_size, learning_rate, weight_decay, early_stopping, validation_fraction, tol, \
-standardize, device, precision, n_threads, n_jobs, warm_start, random_state, verbose
+standardize, missing_values, device, precision, n_threads, n_jobs, warm_start, random_state, verbose
         As in :class:`~sklearn_omib.OMIBRegressor`, with the same defaults.
 
     Attributes
@@ -262,6 +264,7 @@ feature_names_in_
         n_iter_no_change: int = 25,
         tol: float = 1e-4,
         standardize: bool = True,
+        missing_values: str = "mask",
         device: str | torch.device = "auto",
         precision: str = "float32",
         n_threads: int = 1,
@@ -289,6 +292,7 @@ feature_names_in_
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.standardize = standardize
+        self.missing_values = missing_values
         self.device = device
         self.precision = precision
         self.n_threads = n_threads
@@ -330,8 +334,8 @@ class BaselineAnomalyDetector(MultimodalAnomalyDetector):
         patience together, since most of these methods have no warm-up.
     contamination, reconstruction, nu, eta, embedding_dim, encoders, hidden_dim, latent_dim, \
 n_layers, dropout, input_dropout, head_layers, warmup_epochs, max_epochs, batch_size, \
-learning_rate, weight_decay, early_stopping, validation_fraction, tol, standardize, device, \
-precision, n_threads, n_jobs, warm_start, random_state, verbose
+learning_rate, weight_decay, early_stopping, validation_fraction, tol, standardize, \
+missing_values, device, precision, n_threads, n_jobs, warm_start, random_state, verbose
         As in :class:`~sklearn_omib.OMIBAnomalyDetector`, with the same defaults.
 
     Attributes
@@ -389,6 +393,7 @@ feature_names_in_
         n_iter_no_change: int = 25,
         tol: float = 1e-4,
         standardize: bool = True,
+        missing_values: str = "mask",
         device: str | torch.device = "auto",
         precision: str = "float32",
         n_threads: int = 1,
@@ -422,6 +427,7 @@ feature_names_in_
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.standardize = standardize
+        self.missing_values = missing_values
         self.device = device
         self.precision = precision
         self.n_threads = n_threads

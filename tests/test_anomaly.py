@@ -201,7 +201,7 @@ def test_centre_is_the_mean_moved_away_from_zero(fitted):
     module = pickle.loads(pickle.dumps(fitted)).net_.module_
     means = torch.tensor([0.0, 1.0, -2.0])[:, None]
     embeddings = means + torch.randn(1, 500, 3, FAST["embedding_dim"])
-    module.set_centre(embeddings, torch.ones(1, 500))
+    module.set_centre(embeddings, torch.ones(1, 500, 1))
     torch.testing.assert_close(module.centre[:, 1:], embeddings.mean(1)[:, 1:])
     assert (module.centre[:, 0].abs() >= 0.99 * 0.1 * embeddings.std(1)[:, 0].mean()).all()
 
@@ -209,7 +209,7 @@ def test_centre_is_the_mean_moved_away_from_zero(fitted):
 def test_weighted_rows_move_the_centre(fitted):
     module = pickle.loads(pickle.dumps(fitted)).net_.module_
     embeddings = torch.cat([torch.ones(1, 5, 3, 16), 3 * torch.ones(1, 5, 3, 16)], 1)
-    module.set_centre(embeddings, torch.tensor([[1.0] * 5 + [0.0] * 5]))
+    module.set_centre(embeddings, torch.tensor([[1.0] * 5 + [0.0] * 5]).unsqueeze(-1))
     torch.testing.assert_close(module.centre, torch.ones(1, 3, 16))
 
 

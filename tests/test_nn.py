@@ -77,15 +77,16 @@ def test_code_is_drawn_in_training_and_the_mean_otherwise():
 def test_codes_are_hidden_from_the_fusion_in_training():
     network, batch = make_network("ab", modality_dropout=0.25), make_batch("ab", n=4000)
     codes = network.compress(network.encode(batch))
-    hidden = (codes.zeta == 0).all(-1)
+    hidden = network.seen_by_fusion(codes, None) == 0
     # standard error of a share of 8000: .005
     assert abs(hidden.float().mean() - 0.25) < 0.02
     assert 0.1 < (hidden[:, 0] & ~hidden[:, 1]).float().mean() < 0.28  # not both or none
     assert not (codes.mu == 0).any() and not (codes.sigma == 0).any()  # their KL counts
     codes = network.eval().compress(network.encode(batch))
-    assert torch.equal(codes.zeta, codes.mu)
+    assert torch.equal(codes.zeta, codes.mu) and network.seen_by_fusion(codes, None) is None
     alone, batch = make_network("a", modality_dropout=0.25), make_batch("a", n=100)
-    assert not (alone.compress(alone.encode(batch)).zeta == 0).any()  # nothing else to rely on
+    codes = alone.compress(alone.encode(batch))
+    assert alone.seen_by_fusion(codes, None) is None  # nothing else to rely on
 
 
 # -- fusion ---------------------------------------------------------------------------------------

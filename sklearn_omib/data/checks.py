@@ -6,7 +6,9 @@ from math import prod
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
+from scipy import sparse
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
@@ -25,6 +27,7 @@ from .container import (
     with_names,
 )
 from .lazy import LazyBlock, as_lazy, fits_in_memory, rows_per_read
+from .missing import lost
 
 
 def validate_modalities(
@@ -36,6 +39,9 @@ def validate_modalities(
     check_values: bool = True,
 ) -> ModalityDict:
     """Check X for an estimator, remembering names and widths or comparing with them.
+
+    An estimator whose ``missing_values`` is "mask" takes NaN, and after fit also modalities that
+    are None or left out.
 
     Sets, when ``reset``, or else compares with ``modalities_`` (shape of one sample by name),
     ``n_features_in_`` and, where columns have names, ``feature_names_in_``.
@@ -58,6 +64,10 @@ def validate_modalities(
     """
     if not holds_modalities(X):
         return _validate_table(estimator, X, reset, modalities, check_values)
+    if isinstance(X, Mapping) and not reset and may_miss(estimator):
+        X = {name: block for name, block in X.items() if block is not None}
+        if not X:
+            raise ValueError("X has none of the modalities; give at least one of them.")
     X = check_modalities(X)
     if reset:
         if modalities is not None and set(modalities) != set(X):
@@ -75,6 +85,16 @@ def validate_modalities(
     else:
         X = _match(estimator, X)
     return _check_blocks(estimator, X, reset) if check_values else _check_not_empty(X)
+
+
+def may_miss(estimator: Any) -> bool:
+    """Whether an estimator takes samples that lack values or modalities."""
+    return getattr(estimator, "missing_values", "error") == "mask"
+
+
+def _finite(missing: bool) -> bool | str:
+    """What scikit-learn is to ask of the values."""
+    return "allow-nan" if missing else True
 
 
 def _validate_table(
@@ -106,6 +126,7 @@ def _validate_table(
         X = validate_data(
             estimator, X, reset=reset, accept_sparse="csr", allow_nd=True,
             ensure_min_samples=2 if reset else 1,
+            ensure_all_finite=_finite(may_miss(estimator)),
         )  # fmt: skip
         check_values = False  # done, by scikit-learn
     else:
@@ -124,7 +145,7 @@ def _match(estimator: Any, X: ModalityDict) -> ModalityDict:
     expected = estimator.modalities_
     missing = [name for name in expected if name not in X]
     unknown = [name for name in X if name not in expected]
-    if missing or unknown:
+    if unknown or (missing and not may_miss(estimator)):
         parts = [f"missing {missing}"] * bool(missing) + [f"unknown {unknown}"] * bool(unknown)
         raise ValueError(
             f"Modalities differ from those {type(estimator).__name__} was fitted on: "
@@ -136,7 +157,8 @@ def _match(estimator: Any, X: ModalityDict) -> ModalityDict:
                 f"Modality {name!r} has samples of shape {shape}, but "
                 f"{type(estimator).__name__} was fitted on shape {expected[name]}."
             )
-    X = X.select(list(expected))
+    blocks = {name: X[name] if name in X else lost(expected[name], len(X)) for name in expected}
+    X = ModalityDict(blocks)
     for name, block in X.items():
         if (columns := column_names(block)) is not None:
             _compare_names(estimator, name, columns)
@@ -171,16 +193,30 @@ def _check_blocks(estimator: Any, X: ModalityDict, reset: bool) -> ModalityDict:
     return ModalityDict(blocks)
 
 
-def check_block(name: str, block: Block, estimator: Any = None, min_samples: int = 1) -> Block:
-    """Return a block as a numeric and finite array, or raise an error that names the modality."""
+def check_block(
+    name: str,
+    block: Block,
+    estimator: Any = None,
+    min_samples: int = 1,
+    missing: bool | None = None,
+) -> Block:
+    """Return a block as a numeric and finite array, or raise an error that names the modality.
+
+    ``missing`` says whether NaN may be among the values; None is what the estimator takes.
+    """
+    missing = may_miss(estimator) if missing is None else missing
     if type(block) is np.ndarray and block.dtype.kind == "f" and block.ndim > 1:  # most of them
         with np.errstate(over="ignore", invalid="ignore"):
             if len(block) >= min_samples and block.size and np.isfinite(block.sum()):
                 return block
+    if missing and isinstance(block, pd.DataFrame):
+        block = block.where(block.notna(), np.nan)  # of None and pd.NA
+    elif missing and not sparse.issparse(block) and block.dtype == object:
+        block = np.where(pd.isna(block), np.nan, block)
     with naming_modality(name):
         block = check_array(
             block, accept_sparse="csr", allow_nd=True, estimator=estimator,
-            ensure_min_samples=min_samples,
+            ensure_min_samples=min_samples, ensure_all_finite=_finite(missing),
         )  # fmt: skip
     _check_dtype(name, block)
     return block
@@ -189,7 +225,8 @@ def check_block(name: str, block: Block, estimator: Any = None, min_samples: int
 def read_block(name: str, block: Block, rows: slice) -> Block:
     """Rows of a validated block, from a slice: those of a lazy block are checked here."""
     if isinstance(block, LazyBlock):
-        return check_block(name, block.read(rows.start, rows.stop))
+        # whether values may be missing is told where they are scaled
+        return check_block(name, block.read(rows.start, rows.stop), missing=True)
     return take_rows(block, rows)
 
 

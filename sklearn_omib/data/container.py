@@ -275,14 +275,29 @@ def as_block(name: str, block: Block) -> Block:
         )
     with naming_modality(name):
         block = as_lazy(block)
+    if isinstance(block, (list, tuple)):
+        block = _with_nan(name, block)
     if isinstance(block, pd.Series) or not hasattr(block, "shape"):
         block = np.asarray(block)
+    if isinstance(block, np.ma.MaskedArray):
+        block = np.ma.filled(block.astype(np.result_type(block, np.float32)), np.nan)
     if len(block.shape) < 2:
         raise ValueError(
             f"Modality {name!r} must have at least two dimensions, samples first, got shape "
             f"{tuple(block.shape)}. Reshape your data: array.reshape(-1, 1) makes one column."
         )
     return block
+
+
+def _with_nan(name: str, rows: list[Any] | tuple[Any, ...]) -> list[Any] | tuple[Any, ...]:
+    """A list of samples in which None, a sample without the modality, is a row of NaN."""
+    known = [row for row in rows if row is not None]
+    if len(known) == len(rows):
+        return rows
+    if not known:
+        raise ValueError(f"Modality {name!r} is None in every sample; leave it out.")
+    shape = np.shape(known[0])
+    return [np.full(shape, np.nan) if row is None else row for row in rows]
 
 
 def take_rows(block: Block, rows: Any) -> Block:

@@ -62,7 +62,9 @@ def sample_rows(X: ModalityDict, random_state: np.random.RandomState) -> Modalit
         return X
     n_rows = min(len(X), buffer_rows(X), MAX_SAMPLE_ROWS)
     part = X[np.sort(random_state.choice(len(X), n_rows, replace=False))]
-    return ModalityDict({name: check_block(name, block) for name, block in part.items()})
+    return ModalityDict({
+        name: check_block(name, block, missing=True) for name, block in part.items()
+    })  # fmt: skip
 
 
 class StreamData:

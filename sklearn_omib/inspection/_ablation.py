@@ -18,13 +18,15 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._typing import Array, Modalities, RandomState
-from ..data.container import take_rows
+from ..data.checks import may_miss
+from ..data.container import ModalityDict, take_rows
+from ..data.missing import lost
 from ._stages import as_container, last_step, pass_through, reorder, split_stages
 
 Subset: TypeAlias = tuple[str, ...]
 
 ALL_SUBSETS = 4  # modalities up to which every subset is tried
-METHODS = ("refit", "mask")
+METHODS = ("refit", "mask", "permute")
 
 
 def modality_ablation(
@@ -43,8 +45,9 @@ def modality_ablation(
     r"""Score every subset of the modalities, on the same folds.
 
     "refit" tells what could be predicted from a subset: a clone is fitted to it in each fold.
-    "mask" tells what the fitted estimator takes from it: in each fold the rows of all other
-    modalities are permuted, together, among the test rows. They keep their values and what
+    "mask" tells what the fitted estimator makes of a subset alone: other modalities are missing.
+    "permute" tells what it takes from the subset, of any estimator: in each fold the rows of all
+    other modalities are permuted, together, among the test rows. They keep their values and what
     they know of each other, and lose what they know of the target and of the subset.
 
     Parameters
@@ -52,16 +55,16 @@ def modality_ablation(
     estimator : estimator
         An OMIB estimator or search over beta, any other estimator that takes several modalities,
         a pipeline that ends in one, or a search over these, of which the best estimator counts.
-        Fitted, if ``method="mask"``. Modalities are those behind
+        Fitted, unless ``method="refit"``. Modalities are those behind
         :class:`~sklearn_omib.preprocessing.ModalityTransformer` and ``ModalitySplitter``.
     X : dict, ModalityDict, or table that the estimator cuts into modalities
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
     scoring : str, callable or None, default=None
         One score, as in ``cross_val_score``; None is the estimator's own.
-    method : {"refit", "mask"}, default="refit"
-        Give "mask" rows that the estimator has not been fitted on.
+    method : {"refit", "mask", "permute"}, default="refit"
+        Give "mask" and "permute" rows that the estimator has not been fitted on.
     cv : int, splitter or iterable, default=5
-        Folds; "mask" uses their test part alone.
+        Folds; "mask" and "permute" use their test part alone.
     groups : array-like of shape (n_samples,), default=None
         For the splitter.
     confidence : float, default=0.95
@@ -69,7 +72,7 @@ def modality_ablation(
     n_jobs : int, default=None
         Folds computed at the same time, by joblib.
     random_state : int, RandomState instance or None, default=None
-        Permutes rows ("mask"), and seeds the clones of an estimator whose own ``random_state``
+        Permutes rows ("permute"), and seeds the clones of an estimator whose own ``random_state``
         is None ("refit").
 
     Returns
@@ -87,9 +90,10 @@ def modality_ablation(
     Raises
     ------
     ValueError
-        If a parameter is none of the values allowed, or there are fewer than two folds.
+        If a parameter is none of the values allowed, or there are fewer than two folds, or if
+        ``method="mask"`` and the estimator takes no missing modalities.
     NotFittedError
-        If ``method="mask"`` and the estimator is not fitted.
+        If ``method`` is "mask" or "permute" and the estimator is not fitted.
 
     Notes
     -----
@@ -120,8 +124,14 @@ def modality_ablation(
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence!r}.")
     steps, rest = split_stages(estimator)
-    if method == "mask":
+    if method != "refit":
         check_is_fitted(last_step(rest))
+    if method == "mask" and not may_miss(last_step(rest)):
+        raise ValueError(
+            f"method='mask' needs an estimator that takes missing modalities, which "
+            f"{type(last_step(rest)).__name__} with these parameters is not; method='permute' "
+            "needs none."
+        )
     X = as_container(X, steps, rest)
     check_consistent_length(X, y, groups)
     y = y if hasattr(y, "iloc") else np.asarray(y)
@@ -133,9 +143,9 @@ def modality_ablation(
     scorer = check_scoring(rest, scoring=scoring)
     if method == "refit" and random_state is not None:
         rest = _seeded(rest, int(rng.randint(2**31 - 1)))
-    score_fold = delayed(_score_refitted if method == "refit" else _score_masked)
+    score_fold = {"refit": _score_refitted, "mask": _score_masked, "permute": _score_permuted}
     folds = Parallel(n_jobs=n_jobs)(
-        score_fold(steps, rest, X, y, train, test, scorer, seed)
+        delayed(score_fold[method])(steps, rest, X, y, train, test, scorer, seed)
         for (train, test), seed in zip(splits, seeds, strict=True)
     )
     overlap = method == "refit" and np.mean([len(test) / len(train) for train, test in splits])
@@ -178,6 +188,24 @@ def _score_refitted(
 
 
 def _score_masked(
+    steps: list[Any],
+    rest: Any,
+    X: Any,
+    y: Any,
+    train: Array,
+    test: Array,
+    scorer: Callable[..., float],
+    seed: int,
+) -> dict[Subset, float]:
+    X_test, y_test = pass_through(steps, take_rows(X, test)), take_rows(y, test)
+    gone = {name: lost(shape, len(test)) for name, shape in X_test.sample_shapes.items()}
+    return {
+        subset: scorer(rest, ModalityDict(gone | {name: X_test[name] for name in subset}), y_test)
+        for subset in _subsets(list(X_test))
+    }
+
+
+def _score_permuted(
     steps: list[Any],
     rest: Any,
     X: Any,

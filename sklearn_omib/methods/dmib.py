@@ -50,7 +50,7 @@ class ReducingFusion(nn.Module):
         width = n_modalities * latent_dim
         self.widen, self.project = linear(width, width, stack), linear(width, latent_dim, stack)
 
-    def forward(self, zeta: Tensor) -> Fused:
+    def forward(self, zeta: Tensor, present: Tensor | None = None) -> Fused:
         return Fused(self.project(self.widen(zeta.flatten(-2)).relu()), zeta)
 
 
@@ -98,9 +98,14 @@ class DMIBObjective(Objective):
         return {**super()._penalties(output), "sufficiency": sufficiency}
 
     def _add_branches(
-        self, terms: ObjectiveTerms, predictions: Tensor, branch: Tensor, weight: Tensor
+        self,
+        terms: ObjectiveTerms,
+        predictions: Tensor,
+        branch: Tensor,
+        weight: Tensor,
+        present: Tensor | None,
     ) -> None:
-        super()._add_branches(terms, predictions, branch[..., :-1], weight)
+        super()._add_branches(terms, predictions, branch[..., :-1], weight, present)
         terms["observed_loss"] = branch[..., -1]
         terms["loss"] = terms.loss + terms["observed_loss"]
 

@@ -20,26 +20,30 @@ EPS = 1e-6  # under roots, whose gradient at 0 is infinite
 DROPOUT, TOKEN_DROPOUT = 0.5, 0.1  # behind the map to xi, and in the transformer: the authors'
 
 
-def central_moment_discrepancy(a: Tensor, b: Tensor) -> Tensor:
+def central_moment_discrepancy(a: Tensor, b: Tensor, here: Tensor | None = None) -> Tensor:
     """||E a - E b|| + sum_{k=2..5} ||E (a - E a)^k - E (b - E b)^k|| over a batch.
 
     Parameters
     ----------
     a, b : Tensor of shape (..., batch, latent_dim)
         Of values in [0, 1].
+    here : Tensor of shape (..., batch), default=None
+        1 for samples that count, 0 for others.
 
     Returns
     -------
     Tensor of shape (...)
     """
-    mean_a, mean_b = a.mean(-2, keepdim=True), b.mean(-2, keepdim=True)
+    mean_a, mean_b = _mean(a, here), _mean(b, here)
     gaps = [(mean_a - mean_b).squeeze(-2)]
     a, b = a - mean_a, b - mean_b
-    gaps += [a.pow(k).mean(-2) - b.pow(k).mean(-2) for k in range(2, N_MOMENTS + 1)]
+    gaps += [
+        (_mean(a.pow(k), here) - _mean(b.pow(k), here)).squeeze(-2) for k in range(2, N_MOMENTS + 1)
+    ]
     return sum(((gap.square().sum(-1) + EPS**2).sqrt() for gap in gaps), a.new_zeros(()))
 
 
-def soft_orthogonality(a: Tensor, b: Tensor) -> Tensor:
+def soft_orthogonality(a: Tensor, b: Tensor, here: Tensor | None = None) -> Tensor:
     """Mean squared entry of (k / n) A^T B, columns centred over the batch, then rows of norm 1.
 
     The factor, k columns over n rows, makes it the same for batches and codes of any size.
@@ -47,15 +51,27 @@ def soft_orthogonality(a: Tensor, b: Tensor) -> Tensor:
     Parameters
     ----------
     a, b : Tensor of shape (..., batch, latent_dim)
+    here : Tensor of shape (..., batch), default=None
+        1 for samples that count, 0 for others.
 
     Returns
     -------
     Tensor of shape (...)
     """
-    a, b = (part - part.mean(-2, keepdim=True) for part in (a, b))
+    a, b = (part - _mean(part, here) for part in (a, b))
     a, b = (part / (part.norm(dim=-1, keepdim=True).detach() + EPS) for part in (a, b))
-    n_rows, width = a.shape[-2:]
-    return (width / n_rows * (a.mT @ b)).square().mean((-2, -1))
+    here = torch.ones_like(a[..., 0]) if here is None else here
+    n_rows = here.sum(-1)[..., None, None].clamp_min(1)
+    products = (a * here.unsqueeze(-1)).mT @ b
+    return (a.shape[-1] / n_rows * products).square().mean((-2, -1))
+
+
+def _mean(values: Tensor, here: Tensor | None) -> Tensor:
+    """Mean over the batch, of the samples that count, as (..., 1, latent_dim)."""
+    if here is None:
+        return values.mean(-2, keepdim=True)
+    count = here.unsqueeze(-1)
+    return (values * count).sum(-2, keepdim=True) / count.sum(-2, keepdim=True).clamp_min(1)
 
 
 class SharedPrivateFusion(nn.Module):
@@ -88,25 +104,39 @@ class SharedPrivateFusion(nn.Module):
         self.project = linear(2 * n_modalities * latent_dim, latent_dim, stack)
         self.dropout = Dropout(DROPOUT)
 
-    def forward(self, zeta: Tensor) -> Fused:
+    def forward(self, zeta: Tensor, present: Tensor | None = None) -> Fused:
         u = _each(self.norms, zeta.relu())
         shared = self.shared(u).sigmoid()
         private = _each(self.private, u).sigmoid()
-        tokens = self.transformer(torch.cat([private, shared], -2))
-        xi = self.dropout(self.project(tokens.flatten(-2))).relu()
+        tokens = torch.cat([private, shared], -2)
         decoded = _each(self.decoders, shared + private)
+        error = (decoded - u).square().mean(-1)
+        if present is None:
+            tokens, error = self.transformer(tokens), error.mean(-1)
+        else:
+            both = torch.cat([present, present], -1)
+            seen = both.clone()
+            seen[..., 0] += 1 - both.amax(-1)  # a softmax needs one token
+            tokens = self.transformer(tokens, seen == 0) * both.unsqueeze(-1)
+            error = (error * present).sum(-1) / present.sum(-1).clamp_min(1)
+        xi = self.dropout(self.project(tokens.flatten(-2))).relu()
         penalties = {
-            "similarity": _similarity(shared),
-            "difference": _difference(shared, private),
-            "reconstruction_of_parts": (decoded - u).square().mean((-2, -1)),
+            "similarity": _similarity(shared, present),
+            "difference": _difference(shared, private, present),
+            "reconstruction_of_parts": error,
         }
         return Fused(xi, tokens, None, penalties)
 
 
+class TokenTransformer(nn.TransformerEncoderLayer):
+    """A transformer layer that is told which tokens no other may see."""
+
+    def forward(self, tokens: Tensor, unseen: Tensor | None = None) -> Tensor:  # type: ignore[override]
+        return super().forward(tokens, src_key_padding_mask=unseen)
+
+
 def _transformer_layer(latent_dim: int) -> nn.Module:
-    layer = nn.TransformerEncoderLayer(
-        latent_dim, N_HEADS, 4 * latent_dim, TOKEN_DROPOUT, batch_first=True
-    )
+    layer = TokenTransformer(latent_dim, N_HEADS, 4 * latent_dim, TOKEN_DROPOUT, batch_first=True)
     layer.self_attn.dropout = 0.0  # on attention weights, from the process's generator
     return own_dropout(layer)
 
@@ -117,18 +147,32 @@ def _each(maps: nn.ModuleList, tokens: Tensor) -> Tensor:
     return torch.stack([own(token) for own, token in pairs], -2)
 
 
-def _similarity(shared: Tensor) -> Tensor:
+def _similarity(shared: Tensor, present: Tensor | None) -> Tensor:
     """Mean discrepancy over pairs of modalities; 0 of a single one."""
-    pairs = combinations(shared.unbind(-2), 2)
-    values = [central_moment_discrepancy(first, second) for first, second in pairs]
+    values = [
+        central_moment_discrepancy(shared[..., i, :], shared[..., j, :], _both(present, i, j))
+        for i, j in combinations(range(shared.shape[-2]), 2)
+    ]
     return torch.stack(values).mean(0) if values else shared.new_zeros(shared.shape[:-3])
 
 
-def _difference(shared: Tensor, private: Tensor) -> Tensor:
+def _difference(shared: Tensor, private: Tensor, present: Tensor | None) -> Tensor:
     """Sum over each private part with its shared one, and over pairs of private parts."""
-    pairs = [*zip(private.unbind(-2), shared.unbind(-2), strict=True)]
-    pairs += combinations(private.unbind(-2), 2)
-    return torch.stack([soft_orthogonality(first, second) for first, second in pairs]).sum(0)
+    n_modalities = shared.shape[-2]
+    values = [
+        soft_orthogonality(private[..., m, :], shared[..., m, :], _both(present, m, m))
+        for m in range(n_modalities)
+    ]
+    values += [
+        soft_orthogonality(private[..., i, :], private[..., j, :], _both(present, i, j))
+        for i, j in combinations(range(n_modalities), 2)
+    ]
+    return torch.stack(values).sum(0)
+
+
+def _both(present: Tensor | None, i: int, j: int) -> Tensor | None:
+    """Samples that have two modalities; None for all."""
+    return None if present is None else present[..., i] * present[..., j]
 
 
 class MISA(Method):

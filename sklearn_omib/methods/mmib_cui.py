@@ -18,7 +18,8 @@ class Alignment(nn.Module):
     """Cross-entropy of telling codes of one sample from codes of two, averaged over pairs.
 
     For every pair of modalities a bilinear discriminator sees (zeta_i, zeta_j) of the same
-    sample, label 1, and with zeta_j of the next sample of the batch, label 0.
+    sample, label 1, and with zeta_j of the next sample of the batch, label 0. Pairs of which a
+    code is missing are left out.
 
     Parameters
     ----------
@@ -32,7 +33,7 @@ class Alignment(nn.Module):
         self.pairs = list(combinations(range(n_modalities), 2))
         self.discriminators = nn.ModuleList(bilinear(latent_dim, 1, stack) for _ in self.pairs)
 
-    def forward(self, zeta: Tensor) -> dict[str, Tensor]:
+    def forward(self, zeta: Tensor, present: Tensor | None = None) -> dict[str, Tensor]:
         if not self.pairs or zeta.shape[-3] < 2:
             return {"alignment": zeta.new_zeros(zeta.shape[:-2])}
         losses = []
@@ -40,7 +41,11 @@ class Alignment(nn.Module):
             first, second = (zeta.select(-2, m).contiguous() for m in (i, j))
             same = discriminator(first, second)
             other = discriminator(first, second.roll(1, -2))
-            losses.append(F.softplus(-same) + F.softplus(other))
+            loss = F.softplus(-same) + F.softplus(other)
+            if present is not None:  # of this sample and the next
+                here = present[..., i] * present[..., j] * present[..., j].roll(1, -1)
+                loss = loss * here.unsqueeze(-1)
+            losses.append(loss)
         return {"alignment": torch.cat(losses, -1).mean(-1)}
 
 

@@ -1,15 +1,16 @@
 """MMIB of Zhang et al.: bottlenecks whose codes share information (CEAI 2022)."""
 
 from itertools import combinations
-from math import log
 from numbers import Real
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .._compat import Interval
 from ..nn import FusionNetwork
+from ..nn.fusion import UNSEEN
 from ._method import Method
 
 TEMPERATURE = 0.1
@@ -32,14 +33,19 @@ class PairInformation(nn.Module):
         super().__init__()
         self.pairs = list(combinations(range(n_modalities), 2))
 
-    def forward(self, zeta: Tensor) -> dict[str, Tensor]:
-        missing, n_rows = zeta.new_zeros(zeta.shape[:-2]), zeta.shape[-3]
+    def forward(self, zeta: Tensor, present: Tensor | None = None) -> dict[str, Tensor]:
+        missing = zeta.new_zeros(zeta.shape[:-2])
         directions = F.normalize(zeta, dim=-1)
         for i, j in self.pairs:
             scores = directions.select(-2, i) @ directions.select(-2, j).mT / TEMPERATURE
             own = scores.diagonal(dim1=-2, dim2=-1)
+            here = torch.ones_like(own)  # samples that have both
+            if present is not None:
+                here = present[..., i] * present[..., j]
+                scores = scores.masked_fill(here.unsqueeze(-2) * here.unsqueeze(-1) == 0, UNSEEN)
             both = [s.logsumexp(-1) - own for s in (scores, scores.mT)]
-            missing = missing + sum(both) / 2 - log(n_rows)
+            log_n = here.sum(-1, keepdim=True).clamp_min(1).log()
+            missing = missing + here * (sum(both) / 2 - log_n)
         return {"missing_pair_information": missing}
 
 

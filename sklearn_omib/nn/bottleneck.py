@@ -28,6 +28,20 @@ class Code(NamedTuple):
     sigma: Tensor | None
     zeta: Tensor
 
+    def where(self, present: Tensor | None) -> "Code":
+        """The code of modalities that may be missing: the prior N(0, I), and nothing drawn.
+
+        Parameters
+        ----------
+        present : Tensor of shape (batch,), or None
+            1, and 0 where the modality is missing; None where none is.
+        """
+        if present is None:
+            return self
+        here = present.unsqueeze(-1)
+        sigma = None if self.sigma is None else self.sigma * here + (1 - here)
+        return Code(self.mu * here, sigma, self.zeta * here)
+
 
 class VariationalBottleneck(nn.Module):
     """zeta = mu(z) + sigma(z) * epsilon, epsilon ~ N(0, I) (eq. 6).

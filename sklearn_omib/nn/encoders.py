@@ -34,6 +34,16 @@ Input: TypeAlias = Tensor | SparseBatch | list[SparseBatch]  # a list: one for e
 Inputs: TypeAlias = Mapping[str, Input]
 Factory: TypeAlias = Callable[[tuple[int, ...]], nn.Module]
 
+# Among the inputs: which modalities of a sample are there, (batch, n_modalities), 1 or 0. Left out
+# where all are.
+PRESENT = "\0present"
+
+
+def presence(inputs: Inputs) -> Tensor | None:
+    """Which modalities are there, (batch, n_modalities), or None for all of them."""
+    present = inputs.get(PRESENT)
+    return present if torch.is_tensor(present) else None
+
 
 class MLPEncoder(nn.Module):
     """z = W_L gelu(... gelu(W_1 v)); a sample of more dimensions is flattened.

@@ -1,4 +1,8 @@
-"""Fusion: zeta_1, ..., zeta_M -> xi; cross-attention (CAN) is the paper's."""
+"""Fusion: zeta_1, ..., zeta_M -> xi; cross-attention (CAN) is the paper's.
+
+Modalities that are missing, by ``present`` of shape (batch, n_modalities), come with a code of 0,
+and have no part in what a fusion makes of the others.
+"""
 
 from typing import NamedTuple
 
@@ -7,6 +11,8 @@ from torch import Tensor, nn
 
 from .layers import layer_norm, linear, parameter
 from .random import Dropout
+
+UNSEEN = -1e4  # of an attention's logits: no weight, and still a softmax where all are missing
 
 
 class Fused(NamedTuple):
@@ -27,6 +33,11 @@ class Fused(NamedTuple):
     tokens: Tensor
     attention: Tensor | None = None
     penalties: dict[str, Tensor] = {}
+
+
+def _only(present: Tensor | None, tokens: Tensor) -> Tensor:
+    """Tokens of shape (batch, n_modalities, width), those missing as 0."""
+    return tokens if present is None else tokens * present.unsqueeze(-1)
 
 
 class CrossAttentionFusion(nn.Module):
@@ -66,12 +77,13 @@ class CrossAttentionFusion(nn.Module):
         self.norm: nn.Module = layer_norm(latent_dim, stack)
         self.project = linear(n_modalities * latent_dim, latent_dim, stack)
 
-    def attend(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Multi-head self-attention over the modalities.
+    def attend(self, tokens: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Multi-head self-attention over the modalities, of which those missing are not seen.
 
         Parameters
         ----------
         tokens : Tensor of shape (n_modalities, batch, latent_dim)
+        present : Tensor of shape (batch, n_modalities), default=None
 
         Returns
         -------
@@ -85,16 +97,19 @@ class CrossAttentionFusion(nn.Module):
         query, key, value = (part.contiguous() for part in self.in_proj(tokens).chunk(3, -1))
         products = query.unsqueeze(-3) * key.unsqueeze(-4)  # by, to, batch, latent_dim
         attention = (products.flatten(0, -2) @ (head * width**-0.5)).view(*products.shape[:-1], -1)
+        if present is not None:  # from every token, to those present: by, to, batch, n_heads
+            seen = present.mT.unsqueeze(-3).unsqueeze(-1)
+            attention = attention.masked_fill(seen == 0, UNSEEN)
         attention = attention.softmax(-3)
         spread = (attention.flatten(0, -2) @ head.T).view_as(products)
         values = (spread * value.unsqueeze(-4)).sum(-3)
         return self.out_proj(values), attention.movedim((-2, -1), (-4, -3))
 
-    def forward(self, zeta: Tensor) -> Fused:
+    def forward(self, zeta: Tensor, present: Tensor | None = None) -> Fused:
         # one modality behind the other, as they lie in memory
         tokens = zeta.transpose(-2, -3) + self.embedding.unsqueeze(-2)
-        values, attention = self.attend(self.norm(tokens))
-        tokens = (tokens + self.dropout(values)).transpose(-2, -3)
+        values, attention = self.attend(self.norm(tokens), present)
+        tokens = _only(present, (tokens + self.dropout(values)).transpose(-2, -3))
         return Fused(self.project(tokens.flatten(-2)), tokens, attention)
 
 
@@ -138,7 +153,7 @@ class ConcatFusion(nn.Module):
         super().__init__()
         self.project = linear(n_modalities * latent_dim, latent_dim, stack)
 
-    def forward(self, zeta: Tensor) -> Fused:
+    def forward(self, zeta: Tensor, present: Tensor | None = None) -> Fused:
         return Fused(self.project(zeta.flatten(-2)), zeta)
 
 
@@ -155,15 +170,17 @@ class SumFusion(nn.Module):
     ) -> None:
         super().__init__()
 
-    def forward(self, zeta: Tensor) -> Fused:
+    def forward(self, zeta: Tensor, present: Tensor | None = None) -> Fused:
         return Fused(zeta.sum(-2), zeta)
 
 
 class MeanFusion(SumFusion):
-    """xi = 1/M sum_m zeta_m."""
+    """xi = 1/M sum_m zeta_m, over the modalities present."""
 
-    def forward(self, zeta: Tensor) -> Fused:
-        return Fused(zeta.mean(-2), zeta)
+    def forward(self, zeta: Tensor, present: Tensor | None = None) -> Fused:
+        if present is None:
+            return Fused(zeta.mean(-2), zeta)
+        return Fused(zeta.sum(-2) / present.sum(-1, keepdim=True).clamp_min(1), zeta)
 
 
 class GatedFusion(nn.Module):
@@ -191,13 +208,14 @@ class GatedFusion(nn.Module):
         )
         self.project = linear(latent_dim, latent_dim, stack)
 
-    def forward(self, zeta: Tensor) -> Fused:
+    def forward(self, zeta: Tensor, present: Tensor | None = None) -> Fused:
         parts = zeta.unbind(-2)
         tokens = [value(part) for value, part in zip(self.values, parts, strict=True)]
         for m, gate in enumerate(self.gates):
             others = torch.cat([*parts[:m], *parts[m + 1 :]], -1)
             tokens[m] = gate(others).sigmoid() * tokens[m]
-        return Fused(self.project(sum(tokens)), torch.stack(tokens, -2))
+        gated = _only(present, torch.stack(tokens, -2))
+        return Fused(self.project(gated.sum(-2)), gated)
 
 
 class FiLMFusion(nn.Module):
@@ -220,7 +238,7 @@ class FiLMFusion(nn.Module):
         self.modulate = linear(others, 2 * latent_dim, stack) if others else None
         self.project = linear(latent_dim, latent_dim, stack)
 
-    def forward(self, zeta: Tensor) -> Fused:
+    def forward(self, zeta: Tensor, present: Tensor | None = None) -> Fused:
         modulated = zeta.select(-2, 0)
         if self.modulate is not None:
             gamma, delta = self.modulate(zeta[..., 1:, :].flatten(-2)).chunk(2, -1)
@@ -254,10 +272,13 @@ class LowRankFusion(nn.Module):
         self.factors = nn.ModuleList(factors)
         self.project = linear(width, latent_dim, stack)
 
-    def forward(self, zeta: Tensor) -> Fused:
+    def forward(self, zeta: Tensor, present: Tensor | None = None) -> Fused:
         product = torch.ones_like(zeta[..., :1, :1]).squeeze(-1)
-        for factor, part in zip(self.factors, zeta.unbind(-2), strict=True):
-            product = product * factor(part)
+        for m, (factor, part) in enumerate(zip(self.factors, zeta.unbind(-2), strict=True)):
+            own = factor(part)
+            if present is not None:
+                own = torch.where(present[..., m : m + 1] > 0, own, 1.0)
+            product = product * own
         return Fused(self.project(product), zeta)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .bottleneck import Code, Projection, VariationalBottleneck
-from .encoders import Factory, Inputs, build_encoder
+from .encoders import Factory, Inputs, build_encoder, presence
 from .fusion import Fused, make_fusion
 from .layers import linear, mlp
 from .random import AnyGenerator, Dropout, standard_normal_like
@@ -65,6 +65,8 @@ class NetworkOutput(NamedTuple):
         That of the fusion, where the network has a joint bottleneck.
     penalties : dict of str to Tensor
         Of each sample, (batch,), or of the batch, ().
+    present : Tensor of shape (batch, n_modalities) or None
+        1, and 0 where a modality is missing; None where none is.
     """
 
     prediction: Tensor
@@ -76,10 +78,13 @@ class NetworkOutput(NamedTuple):
     attention: Tensor | None
     joint: Code | None
     penalties: dict[str, Tensor]
+    present: Tensor | None = None
 
 
 class FusionNetwork(nn.Module):
     """v_m -> z_m -> zeta_m -> xi -> yhat: the parts that OMIB and the methods before it share.
+
+    A modality that is missing tells nothing: its code is the prior, and the fusion leaves it out.
 
     Parameters
     ----------
@@ -104,7 +109,7 @@ class FusionNetwork(nn.Module):
         What a prediction from each modality reads: z_m, zeta_m, [z_m, xi]; None for no such.
     pairing : callable or None, default=None
         Called with (n_modalities, latent_dim, stack), returns a module from the codes zeta,
-        (batch, n_modalities, latent_dim), to a dict of penalties.
+        (batch, n_modalities, latent_dim), and their presence to a dict of penalties.
     input_dropout : float, default=0.0
     head_layers : int, default=2
         Linear maps in each branch and in the head.
@@ -192,8 +197,13 @@ class FusionNetwork(nn.Module):
         z = [encoder(inputs[name]) for name, encoder in zip(self.names, self.encoders, strict=True)]
         return torch.stack(z, -3) if self.together else z
 
-    def compress(self, z: Encodings) -> Code:
+    def compress(self, z: Encodings, present: Tensor | None = None) -> Code:
         """Codes of all modalities side by side (eq. 6).
+
+        Parameters
+        ----------
+        z : encodings
+        present : Tensor of shape (batch, n_modalities), default=None
 
         Returns
         -------
@@ -202,14 +212,24 @@ class FusionNetwork(nn.Module):
         """
         mu, sigma, zeta = self.bottlenecks(z)
         sigma = sigma if sigma is None else sigma.transpose(-2, -3)
-        return Code(mu.transpose(-2, -3), sigma, zeta.transpose(-2, -3))
+        return Code(mu.transpose(-2, -3), sigma, zeta.transpose(-2, -3)).where(present)
 
-    def fuse(self, z: Encodings) -> tuple[Code, Fused, Code | None, Tensor]:
+    def fuse(
+        self, z: Encodings, present: Tensor | None = None
+    ) -> tuple[Code, Fused, Code | None, Tensor]:
         """Codes, their fusion (eq. 7), the joint code or None, and xi."""
-        codes = self.compress(z)
-        fused = self.fusion(codes.zeta)
+        codes = self.compress(z, present)
+        seen = self.seen_by_fusion(codes, present)
+        if seen is None:
+            fused = self.fusion(codes.zeta)
+        else:
+            fused = self.fusion(codes.zeta * seen.unsqueeze(-1), seen.sign())
         joint = None if self.joint is None else self.joint(fused.xi)
         return codes, fused, joint, fused.xi if joint is None else joint.zeta
+
+    def seen_by_fusion(self, codes: Code, present: Tensor | None) -> Tensor | None:
+        """What the fusion sees of each code, (batch, n_modalities): 0 for those missing."""
+        return present
 
     def predict(self, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor | None]:
         """xi and yhat alone, without the branches, as the paper predicts.
@@ -220,7 +240,7 @@ class FusionNetwork(nn.Module):
         xi : Tensor of shape (batch, latent_dim)
         log_variance : Tensor of shape (batch, n_outputs) or None
         """
-        xi = self.fuse(self.encode(inputs))[-1]
+        xi = self.fuse(self.encode(inputs), presence(inputs))[-1]
         return self.head(xi), xi, self._log_variance(xi)
 
     def _log_variance(self, xi: Tensor) -> Tensor | None:
@@ -230,18 +250,23 @@ class FusionNetwork(nn.Module):
         return MAX_LOG_VARIANCE * torch.tanh(self.variance_head(xi) / MAX_LOG_VARIANCE)
 
     def forward(self, inputs: Inputs) -> NetworkOutput:
-        return self.respond(self.encode(inputs))
+        return self.respond(self.encode(inputs), presence(inputs))
 
     def without_xi(self, inputs: Inputs) -> NetworkOutput:
         """As forward, while there is no xi yet that a branch could read."""
         return self.forward(inputs)
 
-    def respond(self, z: Encodings, branches: tuple[Tensor, ...] | None = None) -> NetworkOutput:
+    def respond(
+        self,
+        z: Encodings,
+        present: Tensor | None = None,
+        branches: tuple[Tensor, ...] | None = None,
+    ) -> NetworkOutput:
         """The output for given z_m; ``branches`` are predictions made before."""
-        codes, fused, joint, xi = self.fuse(z)
+        codes, fused, joint, xi = self.fuse(z, present)
         penalties = dict(fused.penalties)
         if self.pairing is not None:
-            penalties |= self.pairing(codes.zeta)
+            penalties |= self.pairing(codes.zeta, present)
         if branches is None:
             branches = self.branch_out(z, codes.zeta, xi)
         return NetworkOutput(
@@ -254,6 +279,7 @@ class FusionNetwork(nn.Module):
             fused.attention,
             joint,
             penalties,
+            present,
         )
 
     def branch_out(self, z: Encodings, zeta: Tensor, xi: Tensor) -> tuple[Tensor, ...]:
@@ -295,8 +321,8 @@ class OMIBNetwork(FusionNetwork):
     Parameters
     ----------
     modality_dropout : float, default=0.0
-        Share of codes zeta_m that the fusion does not see while training, of several modalities.
-        PAPER-DIFF: the paper hides none.
+        Share of codes zeta_m that the fusion does not see while training, of several modalities,
+        as if they were missing. PAPER-DIFF: the paper hides none.
     **options
         Of :class:`FusionNetwork`, without ``code``, ``joint``, ``branches`` and ``pairing``.
     """
@@ -311,12 +337,11 @@ class OMIBNetwork(FusionNetwork):
         super().__init__(*args, fusion=fusion, branches="encoding and xi", **options)
         self.modality_dropout = Dropout(modality_dropout if len(self.names) > 1 else 0.0)
 
-    def compress(self, z: Encodings) -> Code:
-        codes = super().compress(z)
+    def seen_by_fusion(self, codes: Code, present: Tensor | None) -> Tensor | None:
         if not (self.training and self.modality_dropout.p):
-            return codes
+            return present
         kept = self.modality_dropout(codes.zeta.new_ones(codes.zeta.shape[:-1]))
-        return codes._replace(zeta=codes.zeta * kept.unsqueeze(-1))
+        return kept if present is None else kept * present
 
     def warm_up(self, inputs: Inputs) -> tuple[Tensor, ...]:
         """Branch predictions from [z_m, e_m], e_m ~ N(0, I_k) in place of xi (Alg. 1).
@@ -329,7 +354,7 @@ class OMIBNetwork(FusionNetwork):
 
     def without_xi(self, inputs: Inputs) -> NetworkOutput:
         z = self.encode(inputs)
-        return self.respond(z, self._branch_alone(z))
+        return self.respond(z, presence(inputs), self._branch_alone(z))
 
     def _branch_alone(self, z: Encodings) -> tuple[Tensor, ...]:
         like = z[0] if isinstance(z, list) else z.select(-3, 0)

@@ -127,7 +127,13 @@ class Objective(nn.Module):
             else:
                 setattr(self, name, value)
 
-    def warm_up(self, branches: tuple[Tensor, ...], y: Tensor, weight: Tensor) -> ObjectiveTerms:
+    def warm_up(
+        self,
+        branches: tuple[Tensor, ...],
+        y: Tensor,
+        weight: Tensor,
+        present: Tensor | None = None,
+    ) -> ObjectiveTerms:
         """sum_m L_TRBm of the branches' predictions (Alg. 1).
 
         Parameters
@@ -136,14 +142,17 @@ class Objective(nn.Module):
         y : Tensor of shape (batch,) or (batch, n_outputs)
         weight : Tensor of shape (batch,)
             Sample weights of mean 1.
+        present : Tensor of shape (batch, n_modalities), default=None
+            Branches of missing modalities have no part in it.
 
         Returns
         -------
         ObjectiveTerms
             loss, branch_loss.
         """
-        branch = self._task_losses(torch.stack(branches, -3), y, weight)
-        return ObjectiveTerms(loss=branch.sum(-1), branch_loss=branch)
+        branch = self._task_losses(torch.stack(branches, -3), y, weight, present)
+        of_present = _among_present(branch, present)
+        return ObjectiveTerms(loss=branch.sum(-1), branch_loss=of_present)
 
     def forward(
         self, output: NetworkOutput | OneClassOutput, y: Tensor, weight: Tensor
@@ -163,7 +172,8 @@ class Objective(nn.Module):
             variance adds), branch_loss of each branch, and the penalties before their weights.
         """
         predictions = torch.stack([*output.branches, output.prediction], -3)
-        losses = self._task_losses(predictions, y, weight)
+        present = output.present if output.branches else None
+        losses = self._task_losses(predictions, y, weight, present)
         terms = ObjectiveTerms(loss=losses[..., -1], task_loss=losses[..., -1])
         if output.log_variance is not None:
             added = self.task.variance_loss(output.prediction, output.log_variance, y)
@@ -171,7 +181,7 @@ class Objective(nn.Module):
             terms["loss"] = terms.loss + terms["variance_loss"]
         self._add_penalties(terms, output, weight)
         if output.branches:
-            self._add_branches(terms, predictions, losses[..., :-1], weight)
+            self._add_branches(terms, predictions, losses[..., :-1], weight, present)
         return terms
 
     def _add_penalties(
@@ -192,16 +202,24 @@ class Objective(nn.Module):
         return penalties | output.penalties
 
     def _add_branches(
-        self, terms: ObjectiveTerms, predictions: Tensor, branch: Tensor, weight: Tensor
+        self,
+        terms: ObjectiveTerms,
+        predictions: Tensor,
+        branch: Tensor,
+        weight: Tensor,
+        present: Tensor | None,
     ) -> None:
         """Add the branches' losses; ``predictions`` are theirs and, last, the fused."""
-        terms["branch_loss"] = branch
+        terms["branch_loss"] = _among_present(branch, present)
         terms["loss"] = terms.loss + self.branch_weight * branch.sum(-1)
 
-    def _task_losses(self, predictions: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+    def _task_losses(
+        self, predictions: Tensor, y: Tensor, weight: Tensor, present: Tensor | None
+    ) -> Tensor:
         """Mean loss of each of several predictions, (..., n_predictions, batch, n_outputs)."""
         y = y.unsqueeze(weight.ndim - 1)
-        return (weight.unsqueeze(-2) * self.task(predictions, y)).mean(-1)
+        losses = self.task(predictions, y)
+        return (weight_of_each(weight, present, losses.shape[-2]) * losses).mean(-1)
 
     @torch.no_grad()
     def update(
@@ -217,6 +235,22 @@ class Objective(nn.Module):
 
     def reweight(self) -> None:
         """Set what changes from one epoch to the next: nothing."""
+
+
+def weight_of_each(weight: Tensor, present: Tensor | None, n_predictions: int) -> Tensor:
+    """Weights (n_predictions, batch): 0 for branches, which come first, of missing modalities."""
+    weight = weight.unsqueeze(-2)
+    if present is None:
+        return weight
+    others = weight.new_ones(*weight.shape[:-2], n_predictions - present.shape[-1], 1)
+    return weight * torch.cat([present.mT, others.expand(*others.shape[:-1], weight.shape[-1])], -2)
+
+
+def _among_present(mean: Tensor, present: Tensor | None) -> Tensor:
+    """A mean for each modality, 0 where it is missing, as that of the samples that have it."""
+    if present is None:
+        return mean
+    return mean / present.mean(-2).clamp_min(1 / present.shape[-2])
 
 
 def _mean(penalty: Tensor, weight: Tensor) -> Tensor:
@@ -236,6 +270,9 @@ class OMIBObjective(Objective):
     the ratio of the K_m instead of the KL. They are set once per epoch, and kept within
     [.01, 1.99], so that a head that fits its training labels (K to 0) does not throw them about.
     K_m of a batch, the KL between branch and fused prediction, is the term "divergence".
+
+    Where modalities of a sample are missing, K_m is that of the samples that have modality m, and
+    the weights of those present are scaled to the mean of all.
 
     Parameters
     ----------
@@ -276,16 +313,26 @@ class OMIBObjective(Objective):
     def _add_penalties(
         self, terms: ObjectiveTerms, output: NetworkOutput | OneClassOutput, weight: Tensor
     ) -> None:
-        terms["kl"] = _mean(self._penalties(output)["kl"], weight)
-        terms["loss"] = terms.loss + self.beta * (self.weights * terms["kl"]).sum(-1)
+        kl = self._penalties(output)["kl"]
+        weighted = _mean(kl, weight)
+        terms["kl"] = _among_present(weighted, output.present)
+        if output.present is not None:
+            weighted = _mean(kl * _evened(self.weights.unsqueeze(-2), output.present), weight)
+        terms["loss"] = terms.loss + self.beta * (self.weights * weighted).sum(-1)
 
     def _add_branches(
-        self, terms: ObjectiveTerms, predictions: Tensor, branch: Tensor, weight: Tensor
+        self,
+        terms: ObjectiveTerms,
+        predictions: Tensor,
+        branch: Tensor,
+        weight: Tensor,
+        present: Tensor | None,
     ) -> None:
-        super()._add_branches(terms, predictions, branch, weight)
+        super()._add_branches(terms, predictions, branch, weight, present)
         with torch.no_grad():
             apart = self.task.divergence(predictions[..., :-1, :, :], predictions[..., -1:, :, :])
-            terms["divergence"] = (weight.unsqueeze(-2) * apart).mean(-1)
+            share = weight_of_each(weight, present, apart.shape[-2])
+            terms["divergence"] = _among_present((share * apart).mean(-1), present)
 
     @torch.no_grad()
     def update(
@@ -297,10 +344,12 @@ class OMIBObjective(Objective):
     ) -> None:
         """Move the averages (K_m, residual variance) after a training batch.
 
-        A K_m that is not finite leaves its average as it was.
+        A K_m that is not finite, or of a modality that is missing, leaves its average as it was.
         """
         super().update(output, y, weight, terms)
         divergence = terms["divergence"]
+        if output.present is not None:
+            divergence = divergence.where(output.present.any(-2), torch.nan)
         started = self.divergence.isfinite()
         moved = torch.where(started, self.divergence.lerp(divergence, 1 - self.decay), divergence)
         self.divergence = torch.where(divergence.isfinite(), moved, self.divergence)
@@ -310,3 +359,10 @@ class OMIBObjective(Objective):
         """Set the weights from the averaged divergences; before the first batch they stay 1."""
         weights = dynamic_weights(self.divergence, self.weighting)
         self.weights = torch.where(weights.isfinite(), weights, self.weights)
+
+
+def _evened(weights: Tensor, present: Tensor) -> Tensor:
+    """What brings the mean weight of the modalities present to that of all: (batch, 1)."""
+    of_all = weights.mean(-1, keepdim=True) * present.sum(-1, keepdim=True)
+    of_present = (weights * present).sum(-1, keepdim=True)
+    return torch.where(of_present > 0, of_all / of_present.clamp_min(WEIGHT_RANGE[0]), 1.0)

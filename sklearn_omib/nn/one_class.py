@@ -35,11 +35,11 @@ class OneClassOutput(NamedTuple):
         Deviation of the fused embedding from its centre, yhat - c.
     branches : tuple of Tensors of shape (batch, n_outputs)
         Deviation of the branches' embeddings, yhat_m - c_m.
-    mu, sigma, xi, log_variance, attention, joint, penalties
+    mu, sigma, xi, log_variance, attention, joint, penalties, present
         As in :class:`~sklearn_omib.nn.NetworkOutput`.
     errors : Tensor of shape (batch, n_sources, n_modalities)
         Mean squared error of each modality's reconstruction from the fused embedding and, where
-        the network has branches, from its own.
+        the network has branches, from its own; 0 of a modality that is missing.
     """
 
     prediction: Tensor
@@ -51,6 +51,7 @@ class OneClassOutput(NamedTuple):
     attention: Tensor | None
     joint: Code | None
     penalties: dict[str, Tensor]
+    present: Tensor | None
     errors: Tensor
 
 
@@ -108,7 +109,8 @@ class OneClassNetwork(nn.Module):
             )
             v = _dense(inputs[name], reconstructed)
             errors.append((reconstructed - v).square().mean(-1))
-        return torch.stack(errors, -1)
+        together = torch.stack(errors, -1)
+        return together if output.present is None else together * output.present.unsqueeze(-2)
 
     def embed(self, inputs: Inputs) -> Tensor:
         """Embeddings yhat_m of the branches and, last, the fused yhat.
@@ -128,9 +130,10 @@ class OneClassNetwork(nn.Module):
         Parameters
         ----------
         embeddings : Tensor of shape (n_samples, n_branches + 1, n_outputs)
-        weight : Tensor of shape (n_samples,)
+        weight : Tensor of shape (n_samples, n_branches + 1)
+            0 where the modality of a branch is missing.
         """
-        share = (weight / weight.sum(-1, keepdim=True))[..., None, None]
+        share = (weight / weight.sum(-2, keepdim=True).clamp_min(EPS)).unsqueeze(-1)
         mean = (share * embeddings).sum(-3)
         apart = (embeddings - mean.unsqueeze(-3)).square()
         spread = (share * apart).sum(-3).mean(-1, keepdim=True).sqrt()
@@ -144,7 +147,7 @@ class OneClassNetwork(nn.Module):
         changed = {"prediction": fused, "branches": tuple(branches), "errors": errors}
         return OneClassOutput(**{**output._asdict(), **changed})
 
-    def predict(self, inputs: Inputs) -> tuple[Tensor, Tensor, None, Tensor, Tensor]:
+    def predict(self, inputs: Inputs) -> tuple[Tensor, Tensor, None, Tensor, Tensor, Tensor]:
         """Distances and errors of every sample, from branches and fused embedding.
 
         Returns
@@ -154,10 +157,13 @@ class OneClassNetwork(nn.Module):
         distance : Tensor of shape (batch, n_branches + 1)
             Squared, from the centre; the fused one last.
         errors : Tensor of shape (batch, n_sources, n_modalities)
+        present : Tensor of shape (batch, n_modalities)
         """
         output = self.forward(inputs)
         distance = _side_by_side(output).square().sum(-1)
-        return output.prediction, output.xi, None, distance, output.errors
+        errors, present = output.errors, output.present
+        present = torch.ones_like(errors[..., 0, :]) if present is None else present
+        return output.prediction, output.xi, None, distance, errors, present
 
 
 def _side_by_side(output: NetworkOutput | OneClassOutput) -> Tensor:
@@ -275,7 +281,9 @@ class OneClassObjective(nn.Module):
         """Set attributes of the objective, as a warm start does."""
         self.objective.configure(**settings)
 
-    def warm_up(self, errors: Tensor, y: Tensor, weight: Tensor) -> ObjectiveTerms:
+    def warm_up(
+        self, errors: Tensor, y: Tensor, weight: Tensor, present: Tensor | None = None
+    ) -> ObjectiveTerms:
         """Mean error over modalities from the fused embedding, and the sum from the branches.
 
         Returns
@@ -284,7 +292,7 @@ class OneClassObjective(nn.Module):
             loss, reconstruction of each modality and, where there are branches, branch_loss: the
             error from each branch.
         """
-        fused, *branch = _mean_errors(errors, y, weight)
+        fused, *branch = _mean_errors(errors, y, weight, present)
         terms = ObjectiveTerms(loss=_total(fused, branch), reconstruction=fused)
         if branch:
             terms["branch_loss"] = branch[0]
@@ -293,7 +301,7 @@ class OneClassObjective(nn.Module):
     def forward(self, output: OneClassOutput, y: Tensor, weight: Tensor) -> ObjectiveTerms:
         """As the objective; also reconstruction, the error of each modality."""
         terms = self.objective(output, y, weight)
-        fused, *branch = _mean_errors(output.errors, y, weight)
+        fused, *branch = _mean_errors(output.errors, y, weight, output.present)
         error = _total(fused, branch, self.objective.branch_weight)
         terms["loss"] = terms.loss + self.reconstruction * error
         terms["reconstruction"] = fused
@@ -310,9 +318,17 @@ class OneClassObjective(nn.Module):
         self.objective.reweight()
 
 
-def _mean_errors(errors: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
-    """Weighted mean over the batch, without known anomalies, source by source."""
-    return ((weight * (y > 0))[..., None, None] * errors).mean(-3).unbind(-2)
+def _mean_errors(
+    errors: Tensor, y: Tensor, weight: Tensor, present: Tensor | None
+) -> tuple[Tensor, ...]:
+    """Weighted mean over the batch, without known anomalies, source by source.
+
+    The modalities that a sample has count as much as all would.
+    """
+    weight = weight * (y > 0)
+    if present is not None:
+        weight = weight / present.mean(-1).clamp_min(1 / present.shape[-1])
+    return (weight[..., None, None] * errors).mean(-3).unbind(-2)
 
 
 def _total(fused: Tensor, branch: Iterable[Tensor], branch_weight: float = 1.0) -> Tensor:

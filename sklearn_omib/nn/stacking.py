@@ -30,11 +30,13 @@ class Copies(nn.Module):
         self.networks = nn.ModuleList(networks)
         self.generator: AnyGenerator = None
 
-    def forward(self, x: Tensor | Sequence[Any]) -> Tensor:
+    def forward(self, x: Tensor | Sequence[Any], *more: Tensor) -> Tensor:
         # a module may work in place, on memory that others read too
         is_input = torch.is_tensor(x) and not x.requires_grad
         parts = [part.clone() for part in x] if is_input and len(x) > 1 else x
-        return torch.stack([self.networks[k](parts[k]) for k in self._in_turn()])
+        return torch.stack(
+            [self.networks[k](parts[k], *(other[k] for other in more)) for k in self._in_turn()]
+        )
 
     def _in_turn(self) -> Iterator[int]:
         """Count the networks; twins find their generator where the first of them did."""

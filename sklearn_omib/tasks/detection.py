@@ -14,7 +14,9 @@ from .._typing import Array
 from ..data.batches import TensorData
 from ..data.streams import StreamData
 from ..nn import FusionNetwork, Objective, OneClassNetwork, OneClassObjective, OneClassTask
+from ..nn.encoders import presence
 from ..nn.losses import TaskLoss
+from ..nn.objective import weight_of_each
 from ..training.net import DISTANCE, StackedNet
 from ._task import Task
 
@@ -84,7 +86,11 @@ class AnomalyDetection(Task):
         if net.module_.centre.isfinite().all():
             return
         for networks, module, batches in net.own_batches("train"):
-            parts = [(module.embed(inputs), weight * (y > 0)) for inputs, y, weight in batches]
+            parts = [
+                (embedded := module.embed(inputs),
+                 weight_of_each(weight * (y > 0), presence(inputs), embedded.shape[-2]).mT)
+                for inputs, y, weight in batches
+            ]  # fmt: skip
             module.set_centre(*(torch.cat(pieces, 1) for pieces in zip(*parts, strict=True)))
             net.module_.centre[networks] = module.centre
 
@@ -97,14 +103,18 @@ class AnomalyDetection(Task):
             normal.append(torch.as_tensor(part.y).cpu().numpy()[_stored(part)] > 0)
             outputs += [output[DISTANCE:] for output in net.predict_batches(part)]
         keep = np.concatenate(normal)
-        distance, errors = (
+        distance, errors, present = (
             torch.cat(pieces, 1).cpu().numpy()[:, keep] for pieces in zip(*outputs, strict=True)
         )
-        self.distance_unit, self.error_unit = _means(distance), _means(errors)
-        by_modality = self.by_modality(distance, errors)
-        self.location = by_modality.mean(0)
-        self.spread = np.maximum(by_modality.std(0), TINY)
-        self.offset = self._threshold(self.scores(distance, errors))
+        n_others = distance.shape[-1] - (distance.shape[-1] > 1) * present.shape[-1]
+        others = np.ones((*present.shape[:-1], n_others), present.dtype)
+        of_branches = present if distance.shape[-1] > 1 else present[..., :0]
+        self.distance_unit = _means(distance, np.concatenate([of_branches, others], -1))
+        self.error_unit = _means(errors, present[:, :, None])
+        by_modality = self.by_modality(distance, errors, present)
+        self.location = np.nanmean(by_modality, 0)
+        self.spread = np.maximum(np.nanstd(by_modality, 0), TINY)
+        self.offset = self._threshold(self.scores(distance, errors, present))
 
     def _threshold(self, scores: Array) -> float:
         if not isinstance(self.contamination, str):
@@ -114,25 +124,31 @@ class AnomalyDetection(Task):
         first, third = np.percentile(scores, [25, 75])
         return float(first - FENCE * (third - first))
 
-    def scores(self, distance: Array, errors: Array) -> Array:
+    def scores(self, distance: Array, errors: Array, present: Array) -> Array:
         """How normal samples are, by the mean over networks.
 
         Parameters
         ----------
         distance : ndarray of shape (n_networks, n_samples, n_branches + 1)
         errors : ndarray of shape (n_networks, n_samples, n_sources, n_modalities)
+        present : ndarray of shape (n_networks, n_samples, n_modalities)
+            Errors are compared with what the modalities present have on average.
 
         Returns
         -------
         ndarray of shape (n_samples,)
         """
-        error = errors[:, :, 0].sum(-1) / self.error_unit[:, :, 0].sum(-1)
+        usual = (present * self.error_unit[:, :, 0]).sum(-1)
+        error = np.where(usual > 0, errors[:, :, 0].sum(-1) / np.maximum(usual, TINY), 1)
         distance = distance[..., -1] / self.distance_unit[..., -1]
         return self._combine(distance, error).mean(0)
 
-    def by_modality(self, distance: Array, errors: Array) -> Array:
-        """As :meth:`scores`, by the branch of each modality: (n_samples, n_modalities)."""
-        own = errors[:, :, -1] / self.error_unit[:, :, -1]
+    def by_modality(self, distance: Array, errors: Array, present: Array) -> Array:
+        """As :meth:`scores`, by the branch of each modality: (n_samples, n_modalities).
+
+        NaN where it is missing.
+        """
+        own = np.where(present > 0, errors[:, :, -1] / self.error_unit[:, :, -1], np.nan)
         if distance.shape[-1] == 1:  # no branches
             return -own.mean(0)
         distance = (distance / self.distance_unit)[..., : own.shape[-1]]
@@ -161,6 +177,7 @@ def _stored(part: TensorData | StreamData) -> Array | slice:
     return part.rows.cpu().numpy() if hasattr(part, "rows") else slice(None)
 
 
-def _means(values: Array) -> Array:
-    """Means over samples, at least tiny: a modality may be constant."""
-    return np.maximum(values.mean(1, keepdims=True), TINY)
+def _means(values: Array, present: Array) -> Array:
+    """Means over the samples that have a value, at least tiny: a modality may be constant."""
+    total = np.sum(values * present, axis=1, keepdims=True)
+    return np.maximum(total / np.maximum(present.sum(1, keepdims=True), 1), TINY)

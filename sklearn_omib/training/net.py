@@ -32,6 +32,7 @@ from ..data.batches import (
 )
 from ..data.streams import StreamData
 from ..nn import GeneratorStack, ObjectiveTerms, set_generator
+from ..nn.encoders import presence
 from ..nn.stacking import are_finite, keep, put, select
 from .optimizer import StackedAdamW
 from .processes import ProcessGroup
@@ -39,7 +40,8 @@ from .processes import ProcessGroup
 T = TypeVar("T")
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-PREDICTION, XI, LOG_VARIANCE, DISTANCE, ERRORS = range(5)  # what networks predict, in order
+# what networks predict, in order
+PREDICTION, XI, LOG_VARIANCE, DISTANCE, ERRORS, PRESENCE = range(6)
 MAX_NETWORKS = 64  # trained at a time, which bounds memory
 
 
@@ -410,7 +412,7 @@ class StackedNet(NeuralNet):
         if low:  # of matrix products alone
             output = _in_float32(output)
         if self.phase == "warm-up":
-            return objective.warm_up(output, y, weight)
+            return objective.warm_up(output, y, weight, presence(inputs))
         terms = objective(output, y, weight)
         if module.training:
             objective.update(output, y, weight, terms)
