@@ -38,6 +38,7 @@ from .data.checks import validate_modalities
 from .data.container import ModalityDict
 from .data.streams import sample_rows
 from .information import estimate_beta_bounds
+from .persistence import Persistent
 from .tasks import Classification, Regression, Task
 from .training.net import Family, StackedNet
 from .training.plan import Plan, resolve_encoders
@@ -106,7 +107,7 @@ def _information(estimator: Any, of_last_epoch: bool) -> dict[str, float]:
 
 
 class BaseOMIBCV(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta
+    Persistent, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta
 ):
     """Template of the searches; children name the estimator and average its predictions."""
 

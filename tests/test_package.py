@@ -37,7 +37,7 @@ MODULES = [
 # Each part knows those above it alone, and none beside it
 LAYERS = [
     ["_version", "_compat", "_typing", "nn"],
-    ["data"],
+    ["data", "persistence"],
     ["information", "preprocessing", "datasets"],
     ["training"],
     ["methods", "tasks"],
@@ -49,7 +49,8 @@ LAYERS = [
     ["__init__"],
 ]
 FOLDERS = {
-    "data", "datasets", "information", "inspection", "methods", "nn", "tasks", "training",
+    "data", "datasets", "information", "inspection", "methods", "nn", "persistence", "tasks",
+    "training",
 }  # fmt: skip
 
 
