@@ -32,6 +32,7 @@ MODULES = [
     ".inspection",
     ".plotting",
     ".datasets",
+    ".export",
     ".nn",
 ]
 # Each part knows those above it alone, and none beside it
@@ -44,7 +45,7 @@ LAYERS = [
     ["_estimator"],
     ["_classifier", "_regressor", "_detector"],
     ["_search", "baselines"],
-    ["inspection"],
+    ["inspection", "export"],
     ["plotting"],
     ["__init__"],
 ]
