@@ -6,6 +6,7 @@ from ._regressor import OMIBRegressor
 from ._search import OMIBClassifierCV, OMIBRegressorCV
 from ._version import __version__
 from .data.container import ModalityDict, check_modalities
+from .persistence import load
 from .training.processes import fit_alone
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "__version__",
     "check_modalities",
     "fit_alone",
+    "load",
 ]

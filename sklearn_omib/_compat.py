@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from sklearn import base
 from sklearn.utils._indexing import _get_column_indices
+from sklearn.utils._metadata_requests import MetadataRequest, MethodMetadataRequest
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -30,6 +31,8 @@ _fit_context: Callable[..., Callable[[F], F]] = base._fit_context
 __all__ = [
     "HasMethods",
     "Interval",
+    "MetadataRequest",
+    "MethodMetadataRequest",
     "StrOptions",
     "_BaseComposition",
     "_check_feature_names",

@@ -29,6 +29,7 @@ from .data.scaling import BlockScaler
 from .data.streams import StreamData, buffer_rows, in_storage_order, is_streamed, sample_rows
 from .methods import Method
 from .nn import seeded_initialisation
+from .persistence import Persistent
 from .tasks import Task
 from .training.devices import cpu_threads, resolve_device
 from .training.net import PRECISIONS, XI, Family, StackedNet
@@ -76,7 +77,7 @@ def in_one_piece(fit: Callable[Concatenate[S, P], S]) -> Callable[Concatenate[S,
 
 
 class BaseMultimodal(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta
+    Persistent, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta
 ):
     """An estimator holds a method and a task; children name them and their parameters."""
 
@@ -369,15 +370,13 @@ class BaseMultimodal(
         }
         with seeded_initialisation(*seeds):
             network = task.network(method.network(**shared), shared)
-        net = StackedNet(
+        net = StackedNet.of(
             network,
-            criterion=task.objective(method.objective(loss, len(self.modalities_), stack)),
+            task.objective(method.objective(loss, len(self.modalities_), stack)),
+            resolve_device(self.device),
             lr=self.learning_rate,
             batch_size=self.batch_size,
-            device=resolve_device(self.device),
-            train_split=None,
-            verbose=0,
-        ).initialize()
+        )
         net.n_networks, net.weight_decay = stack, self.weight_decay
         return net
 
@@ -387,6 +386,7 @@ class BaseMultimodal(
         moments = self.net_.moments
         self.net_ = copy.deepcopy(self.net_)
         self.net_.moments = copy.deepcopy(moments)
+        self.net_.move(resolve_device(self.device))
         self.net_.set_params(lr=self.learning_rate, batch_size=self.batch_size)
         self.net_.weight_decay = self.weight_decay
         self.net_.criterion_.configure(**self._method.settings())

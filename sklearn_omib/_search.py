@@ -39,6 +39,7 @@ from .data.container import ModalityDict
 from .data.missing import complete_rows, incomplete_columns
 from .data.streams import in_storage_order, sample_rows
 from .information import estimate_beta_bounds
+from .persistence import Persistent
 from .tasks import Classification, Regression, Task
 from .training.net import Family, StackedNet
 from .training.plan import Plan, resolve_encoders
@@ -116,7 +117,7 @@ def _information(estimator: Any, of_last_epoch: bool) -> dict[str, float]:
 
 
 class BaseOMIBCV(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta
+    Persistent, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta
 ):
     """Template of the searches; children name the estimator and average its predictions."""
 

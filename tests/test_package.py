@@ -32,24 +32,26 @@ MODULES = [
     ".inspection",
     ".plotting",
     ".datasets",
+    ".export",
     ".nn",
 ]
 # Each part knows those above it alone, and none beside it
 LAYERS = [
     ["_version", "_compat", "_typing", "nn"],
-    ["data"],
+    ["data", "persistence"],
     ["information", "preprocessing", "datasets"],
     ["training"],
     ["methods", "tasks"],
     ["_estimator"],
     ["_classifier", "_regressor", "_detector"],
     ["_search", "baselines"],
-    ["inspection"],
+    ["inspection", "export"],
     ["plotting"],
     ["__init__"],
 ]
 FOLDERS = {
-    "data", "datasets", "information", "inspection", "methods", "nn", "tasks", "training",
+    "data", "datasets", "information", "inspection", "methods", "nn", "persistence", "tasks",
+    "training",
 }  # fmt: skip
 
 

@@ -38,10 +38,26 @@ def resolve_device(device: str | torch.device) -> torch.device:
             return torch.device("mps")
         return torch.device("cpu")
     try:
-        device = torch.device(device)
-        torch.empty(0, device=device)
+        return _usable(device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device={str(device)!r} cannot be used: {error}") from error
+        raise ValueError(
+            f"device={str(device)!r} cannot be used: {error}. device='auto' takes what is there."
+        ) from error
+
+
+def device_or_cpu(device: str | torch.device) -> torch.device:
+    """A device, or the CPU where it is not there: what was fitted with a GPU predicts without."""
+    try:
+        return _usable(device)
+    except (RuntimeError, AssertionError):
+        return torch.device("cpu")
+
+
+def _usable(device: str | torch.device) -> torch.device:
+    device = torch.device(device)
+    if device.type == "cpu":  # of which there is one, whatever its number
+        return torch.device("cpu")
+    torch.empty(0, device=device)
     return device
 
 

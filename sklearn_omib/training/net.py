@@ -34,6 +34,8 @@ from ..data.streams import StreamData
 from ..nn import GeneratorStack, ObjectiveTerms, set_generator
 from ..nn.encoders import presence
 from ..nn.stacking import are_finite, keep, put, select
+from .devices import device_or_cpu
+from .history import packed, terms_of, unpacked
 from .optimizer import StackedAdamW
 from .processes import ProcessGroup
 
@@ -43,6 +45,7 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # what networks predict, in order
 PREDICTION, XI, LOG_VARIANCE, DISTANCE, ERRORS, PRESENCE = range(6)
 MAX_NETWORKS = 64  # trained at a time, which bounds memory
+KEPT = "n_networks", "weight_decay", "phase", "precision"  # in copies, pickles and files
 
 
 @dataclass
@@ -86,11 +89,6 @@ def sampling(bottlenecks: Any, generator: Generator) -> Iterator[None]:
     finally:
         for bottleneck, own in zip(bottlenecks.eval(), before, strict=True):
             bottleneck.generator = own
-
-
-def _terms_of(row: Mapping[str, Any]) -> list[str]:
-    """Names of what an epoch of the history has of each network."""
-    return [k for k, v in row.items() if isinstance(v, list) and k not in ("networks", "batches")]
 
 
 def _in_float32(output: Any) -> Any:
@@ -169,6 +167,13 @@ class StackedNet(NeuralNet):
     keeps_last = False
     spares_failed = False  # whether others go on where a network diverges
     moments: StackedAdamW | None = None  # to go on with
+
+    @classmethod
+    def of(cls, module: Any, criterion: Any, device: torch.device, **options: Any) -> StackedNet:
+        """A net of networks and their objective, on a device."""
+        return cls(
+            module, criterion=criterion, device=device, train_split=None, verbose=0, **options
+        ).initialize()
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Any]]:
@@ -266,7 +271,7 @@ class StackedNet(NeuralNet):
         for row in self.history:
             place = {k: i for i, k in enumerate(row["networks"])}
             new = [i for i, k in enumerate(networks) if k in place]
-            for name in _terms_of(row):
+            for name in terms_of(row):
                 row[name] = [row[name][place[networks[i]]] for i in new]
             row["networks"] = new
         self.history[:] = [row for row in self.history if row["networks"]]
@@ -281,7 +286,7 @@ class StackedNet(NeuralNet):
             place = {k: i for i, k in enumerate(row["networks"])}
             new = [(one, k) for one, k in zip(networks, to, strict=True)
                    if one in place and k not in place]  # fmt: skip
-            for name in _terms_of(row):
+            for name in terms_of(row):
                 row[name] = row[name] + [row[name][place[one]] for one, _ in new]
             row["networks"] = row["networks"] + [k for _, k in new]
         self.failed |= {k: self.failed[one] for one, k in zip(networks, to, strict=True)
@@ -578,7 +583,7 @@ class StackedNet(NeuralNet):
             rows.append({"epoch": len(rows) + 1, "phase": row["phase"]})
             if "dur" in row:  # an epoch that failed has none
                 rows[-1]["seconds"] = row["dur"] / n_networks
-            rows[-1] |= {name: row[name][place] for name in _terms_of(row)}
+            rows[-1] |= {name: row[name][place] for name in terms_of(row)}
         return pd.DataFrame(rows)
 
     def n_epochs(self, network: int = 0, phase: str = "main") -> int:
@@ -586,22 +591,34 @@ class StackedNet(NeuralNet):
         own = [row for row in self.history if network in row["networks"]]
         return sum(row["phase"] == phase for row in own)
 
+    def move(self, device: torch.device) -> None:
+        """Go on with another device, where moments of this one are of no use."""
+        if torch.device(self.device) != device:
+            self.device, self.moments = device, None
+            for part in (self.module_, self.criterion_):
+                part.to(device)
+
     # -- copies and pickles ---------------------------------------------------------------
+    def __copy__(self) -> StackedNet:
+        """The same modules, without moments: those are of one net that goes on."""
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__, moments=None)
+        return new
+
     def __getstate__(self) -> dict[str, Any]:
-        # skorch pickles weights as bytes that only its own version can read; and the optimiser
-        state = dict(self.__dict__)
-        state["moments"] = None
-        if torch.device(self.device).type != "cpu":  # to be loaded where there is no GPU
-            for name in ("module_", "criterion_"):
-                state[name] = state[name.rstrip("_")] = copy.deepcopy(state[name]).cpu()
-        return state
+        """Networks, settings and history, without the optimiser: skorch's own has much more."""
+        return {
+            "module": self.module_,
+            "criterion": self.criterion_,
+            "device": str(self.device),
+            "history": packed(self.history),
+            "options": {"lr": self.lr, "batch_size": self.batch_size},
+            "attributes": {name: getattr(self, name) for name in KEPT},
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        try:
-            for part in (self.module_, self.criterion_):
-                part.to(self.device)
-        except (RuntimeError, AssertionError):  # made where there was a GPU
-            self.device = "cpu"
-            for part in (self.module_, self.criterion_):
-                part.to("cpu")
+        device = device_or_cpu(state["device"])
+        parts = {name: state[name] for name in ("module", "criterion")}
+        self.__dict__.update(vars(StackedNet.of(**parts, device=device, **state["options"])))
+        self.__dict__.update(state["attributes"])
+        self.history[:] = unpacked(state["history"])
