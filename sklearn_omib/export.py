@@ -26,10 +26,12 @@ from ._regressor import MultimodalRegressor
 from ._search import BaseOMIBCV
 from ._typing import Array
 from ._version import __version__
+from .data.scaling import BlockScaler
+from .nn.encoders import PRESENT
 from .nn.stacking import copy_module
 from .persistence.file import Path, write_atomically
-from .tasks.detection import ANOMALOUS, NORMAL
-from .training.net import DISTANCE, ERRORS, LOG_VARIANCE, PREDICTION, XI
+from .tasks.detection import ANOMALOUS, NORMAL, TINY
+from .training.net import DISTANCE, ERRORS, LOG_VARIANCE, PREDICTION, PRESENCE, XI
 
 __all__ = ["to_onnx", "to_torch_export"]
 
@@ -63,7 +65,7 @@ def to_torch_export(estimator: Any) -> torch.export.ExportedProgram:
 
     Notes
     -----
-    Values are not checked: of what is not finite, neither are the predictions.
+    A row of NaN is a sample without the modality, as in ``predict``; else values are not checked.
 
     Examples
     --------
@@ -123,7 +125,7 @@ def to_onnx(estimator: Any, path: Path) -> None:
 
     Notes
     -----
-    Values are not checked: of what is not finite, neither are the predictions.
+    A row of NaN is a sample without the modality, as in ``predict``; else values are not checked.
 
     Examples
     --------
@@ -232,11 +234,12 @@ def _exportable(estimator: Any) -> nn.Module:
 
 
 class _Scale(nn.Module):
-    """What :class:`~sklearn_omib.data.scaling.BlockScaler` does to float32 blocks.
+    """What :class:`~sklearn_omib.data.scaling.BlockScaler` does to float32 blocks of a modality.
 
     Parameters
     ----------
-    mean, scale : ndarray of shape (n_channels,)
+    scaler : BlockScaler
+    name : str
     n_dims : int
         Of a block; channels are the last, but the second of more than three.
     """
@@ -244,17 +247,38 @@ class _Scale(nn.Module):
     shift: Tensor
     remainder: Tensor
     scale: Tensor
+    fill: Tensor
 
-    def __init__(self, mean: Array, scale: Array, n_dims: int) -> None:
+    def __init__(self, scaler: BlockScaler, name: str, n_dims: int) -> None:
         super().__init__()
+        own: Any
+        own, zero = scaler.scalers_.get(name), np.zeros(1)
+        mean = zero if own is None else own.mean_
+        scale, self.incomplete = np.ones(1), list(map(int, scaler.incomplete_.get(name, ())))
+        fill, self.masks = mean, scaler.missing_values == "mask"
+        if scaler.standardize:
+            scale, fill = own.scale_, zero
+        else:
+            mean = zero
         shape = (-1, *[1] * (n_dims - 2)) if n_dims > 3 else (-1,)
         shift = mean.astype(np.float32)
-        parts = {"shift": shift, "remainder": mean - shift, "scale": scale}
-        for name, part in parts.items():
-            self.register_buffer(name, torch.tensor(part.astype(np.float32)).reshape(shape))
+        parts = {"shift": shift, "remainder": mean - shift, "scale": scale, "fill": fill}
+        for what, part in parts.items():
+            self.register_buffer(what, torch.tensor(part.astype(np.float32)).reshape(shape))
 
-    def forward(self, v: Tensor) -> Tensor:
-        return (v - self.shift - self.remainder) / self.scale
+    def forward(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """The block as networks read it, and which samples have it: (n_samples,), 1 or 0."""
+        scaled = (v - self.shift - self.remainder) / self.scale
+        if not self.masks:
+            return scaled, torch.ones_like(scaled.flatten(1)[:, 0])
+        lost = v.isnan()
+        present = 1 - lost.flatten(1).all(1).to(v.dtype)
+        here = present.view(-1, *[1] * (v.ndim - 1))
+        scaled = torch.where(lost, self.fill, scaled) * here
+        if self.incomplete:
+            told = lost[:, self.incomplete].to(v.dtype) * here
+            scaled = torch.cat([scaled, told], 1)
+        return scaled, present
 
 
 class _Networks(nn.Module):
@@ -270,20 +294,19 @@ class _Networks(nn.Module):
                 f"with encoders={{{name!r}: 'mlp'}}, which makes it dense, and export that."
             )
         self.names, self.n_networks = list(estimator.modalities_), net.n_networks
-        self.scales = nn.ModuleList()
-        for name, shape in estimator.modalities_.items():
-            own = scaler.scalers_.get(name)
-            scale = None if own is None else _Scale(own.mean_, own.scale_, len(shape) + 1)
-            self.scales.append(scale or nn.Identity())
+        self.scales = nn.ModuleList(
+            _Scale(scaler, name, len(shape) + 1) for name, shape in estimator.modalities_.items()
+        )
+        self.masks = scaler.missing_values == "mask"
         self.networks = copy_module(net.module_).cpu().eval().requires_grad_(False)
 
     def forward(self, blocks: Mapping[str, Tensor]) -> tuple[Any, ...]:
-        # what networks read beside scaled blocks has its place here
-        inputs = {
-            name: scale(blocks[name]).expand(self.n_networks, *blocks[name].shape)
-            for name, scale in zip(self.names, self.scales, strict=True)
-        }
-        return self.networks.predict(inputs)
+        scaled = [scale(blocks[name]) for name, scale in zip(self.names, self.scales, strict=True)]
+        inputs = {name: block for name, (block, _) in zip(self.names, scaled, strict=True)}
+        if self.masks:
+            inputs[PRESENT] = torch.stack([present for _, present in scaled], -1)
+        own = {name: block.expand(self.n_networks, *block.shape) for name, block in inputs.items()}
+        return self.networks.predict(own)
 
 
 class _Classifier(nn.Module):
@@ -350,12 +373,14 @@ class _AnomalyDetector(nn.Module):
         self.networks, task = _Networks(estimator), estimator._task
         self.offset, self.reconstruction = float(estimator.offset_), float(task.reconstruction)
         self.register_buffer("distance_unit", torch.tensor(task.distance_unit[..., -1]))
-        self.register_buffer("error_unit", torch.tensor(task.error_unit[:, :, 0].sum(-1)))
+        self.register_buffer("error_unit", torch.tensor(task.error_unit[:, :, 0]))
 
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         outputs = self.networks(inputs)
         distance = outputs[DISTANCE][..., -1] / self.distance_unit
-        error = outputs[ERRORS][:, :, 0].sum(-1) / self.error_unit
+        usual = (outputs[PRESENCE] * self.error_unit).sum(-1)
+        error = outputs[ERRORS][:, :, 0].sum(-1)
+        error = torch.where(usual > 0, error / usual.clamp_min(TINY), 1.0)
         score = -(distance + self.reconstruction * error) / (1 + self.reconstruction)
         score = score.mean(0)
         decision = score - self.offset

@@ -8,6 +8,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -157,6 +158,20 @@ def test_an_onnx_model_says_what_the_estimator_says(name, data, tmp_path):
     for n_rows in (90, 1, 17):
         part = {m: block[:n_rows] for m, block in X.items()}
         agree(run(session, part), model, part)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["classifier", "not scaled", "detector", "baseline"])
+def test_missing_modalities_and_values_are_masked_inside(name, data, tmp_path):
+    X, score = data
+    X = {m: np.array(block, np.float32) for m, block in X.items()}
+    for i, block in enumerate(X.values()):
+        block[i::5] = np.nan
+        block[3, 0] = np.nan
+    model = clone(MODELS[name]).fit(X, target(MODELS[name], score))
+    assert np.isfinite(by_torch(model, X)["transform"]).all()
+    agree(by_torch(model, X), model, X)
+    agree(by_onnx(model, X, tmp_path / "model.onnx"), model, X)
 
 
 @pytest.mark.slow
