@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._compat import Interval, StrOptions, _check_sample_weight, _fit_context
 from ._typing import Array, Modalities
 from .data.batches import PREDICT_BATCH, ROWS_IN_STEP, TensorData, batch_edges
-from .data.checks import validate_modalities
+from .data.checks import is_constant, validate_modalities
 from .data.container import ModalityDict, take_rows
 from .data.scaling import BlockScaler
 from .data.streams import StreamData, buffer_rows, in_storage_order, is_streamed, sample_rows
@@ -158,9 +159,15 @@ class BaseMultimodal(
         ------
         ValueError
             If a modality is empty, not numeric, not finite or of another length than the others,
-            if y is constant or not finite, or if training diverges.
+            if y is not finite or has one class only, or if training diverges.
         RuntimeError
             If another process that shares the fit stops or fails.
+
+        Warns
+        -----
+        UserWarning
+            If a target of numbers, or one of its outputs, is constant: predictions are that
+            constant. If all modalities are: predictions are the best ones without inputs.
 
         Notes
         -----
@@ -312,10 +319,11 @@ class BaseMultimodal(
         encoders, weights = None, []
         if resume:
             self._go_on()
+            self._task.prior = None  # other inputs may tell something
             n_networks = self.net_.n_networks
         else:
             n_networks = self._count_members(len(target), chunk)
-            encoders = self._learn_before(X[train], rng)
+            encoders = self._learn_before(X[train], target, weight, rng)
             weights.append(draw(rng))
         draws = [draw(rng)]
         for own in further(draws[0], n_networks):  # with rows, weights and draws of their own
@@ -330,9 +338,23 @@ class BaseMultimodal(
             return 1  # who knows how many rows are to come
         return count_members(self.n_members, n_samples)
 
-    def _learn_before(self, X: ModalityDict, rng: np.random.RandomState) -> dict[str, Any]:
-        """Scale and what the method learns from the training data; returns the encoders."""
+    def _learn_before(
+        self, X: ModalityDict, target: Array, weight: Array, rng: np.random.RandomState
+    ) -> dict[str, Any]:
+        """Scale and what the method learns from the training data; returns the encoders.
+
+        X are the training rows, target and weight those of all rows.
+        """
         sample = sample_rows(X, rng)
+        self._task.prior = None
+        if all(is_constant(block) for block in sample.values()):
+            self._task.prior = self._task.best_constant(target, weight)
+            warnings.warn(
+                f"All modalities are constant, {list(sample)}: there is nothing to predict from. "
+                "Predictions are the same for every sample, those of a model without inputs.",
+                UserWarning,
+                stacklevel=2,
+            )
         encoders = resolve_encoders(
             self.encoders, sample, hidden_dim=self.hidden_dim, n_layers=self.n_layers,
             narrow=self._task.narrow_table_encoder,
@@ -513,4 +535,6 @@ class BaseMultimodal(
 
 def rows_of(values: Any, rows: Array) -> Any:
     """Rows of a target, weights or groups, of any kind."""
+    if sparse.issparse(values):
+        return values.tocsr()[rows]
     return take_rows(values, rows) if hasattr(values, "iloc") else np.asarray(values)[rows]

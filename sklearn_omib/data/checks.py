@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import sparse
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
@@ -201,6 +202,16 @@ def iterate_block(name: str, block: Block) -> Iterator[Block]:
     edges = block.edges(rows_per_read(4 * prod(block.shape[1:]), block.stored_rows))
     for start, stop in pairwise(edges):
         yield read_block(name, block, slice(start, stop))
+
+
+def is_constant(block: Block) -> bool:
+    """Whether a validated block in memory has several rows that are all the same."""
+    if block.shape[0] < 2:
+        return False
+    if sparse.issparse(block):
+        alike = (block[:2].max(0) != block[:2].min(0)).nnz == 0
+        return alike and (block.max(0) != block.min(0)).nnz == 0
+    return bool((block[0] == block[1]).all() and (block == block[0]).all())
 
 
 def _check_dtype(name: str, block: Block) -> None:
