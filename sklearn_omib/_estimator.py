@@ -31,6 +31,7 @@ from .methods import Method
 from .nn import seeded_initialisation
 from .tasks import Task
 from .training.devices import cpu_threads, resolve_device
+from .training.interrupts import between_steps, insisted, obey, one_of_many
 from .training.net import PRECISIONS, XI, Family, StackedNet
 from .training.plan import (
     Plan,
@@ -153,7 +154,8 @@ class BaseMultimodal(
         Returns
         -------
         self : object
-            Fitted estimator. A fit that fails or is interrupted leaves it as it was.
+            Fitted estimator. A fit that fails leaves it as it was. Ctrl-C in the main phase of a
+            fresh fit keeps the best weights so far; elsewhere it counts as a failure.
 
         Raises
         ------
@@ -167,7 +169,8 @@ class BaseMultimodal(
         -----
         UserWarning
             If a target of numbers, or one of its outputs, is constant: predictions are that
-            constant. If all modalities are: predictions are the best ones without inputs.
+            constant. If all modalities are: predictions are the best ones without inputs. If
+            Ctrl-C has ended the main phase.
 
         Notes
         -----
@@ -283,14 +286,42 @@ class BaseMultimodal(
                 net.run_phase("main", n_epochs, keep_last=True)
 
         with self._training(self.net_, families, family, plan.draws, epochs) as net:
+            n_jobs = 1 if chunk else count_jobs(net, self.n_jobs, sum(epochs.values()))
             if chunk:  # the optimiser goes on with all networks
                 train(net)
+            elif resume or net.group is not None:
+                train_in_parts(net, train, n_jobs)
             else:
-                train_in_parts(net, train, count_jobs(net, self.n_jobs, sum(epochs.values())))
+                self._train_while_wanted(net, train, n_jobs)
             with torch.no_grad():
                 self._task.after_training(net)
         self._rng = rng  # for a partial_fit that follows
         self._read_off(before)
+
+    def _train_while_wanted(
+        self, net: StackedNet, train: Callable[[StackedNet], None], n_jobs: int
+    ) -> None:
+        """Train a fresh net; where Ctrl-C ends the main phase, keep what it has become."""
+        with between_steps():
+            try:
+                train_in_parts(net, train, n_jobs)
+                obey()  # what was asked for in the last step
+            except KeyboardInterrupt:
+                usable = net.usable()
+                if not usable or insisted() or one_of_many():
+                    raise
+                epochs = [net.n_epochs(k) for k in usable]
+                done = dict.fromkeys([str(min(epochs)), str(max(epochs))])
+                others = f"; {len(usable)} of {net.n_networks} networks had begun it"
+                warnings.warn(
+                    f"Training was interrupted after epoch {' to '.join(done)} of "
+                    f"{self.max_epochs} (main phase){others * (len(usable) < net.n_networks)}. The "
+                    "best weights so far are kept, and the model is usable. Call fit again to "
+                    "train it in full.",
+                    UserWarning,
+                    stacklevel=2,
+                )
+                net.repeat(usable)
 
     def _plan(
         self,

@@ -33,6 +33,7 @@ from ..data.batches import (
 from ..data.streams import StreamData
 from ..nn import GeneratorStack, ObjectiveTerms, set_generator
 from ..nn.stacking import are_finite, keep, put, select
+from .interrupts import obey
 from .optimizer import StackedAdamW
 from .processes import ProcessGroup
 
@@ -165,6 +166,7 @@ class StackedNet(NeuralNet):
     precision = "float32"
     group: ProcessGroup | None = None  # that shares the fit
     keeps_last = False
+    n_ended = 0  # rows of the history whose epochs have ended, best states noted
     spares_failed = False  # whether others go on where a network diverges
     moments: StackedAdamW | None = None  # to go on with
 
@@ -311,14 +313,29 @@ class StackedNet(NeuralNet):
         for networks in self.groups(only):
             self.live = self._enter(networks, self.moments if keep_moments else None)
             self.notify("on_train_begin", X=None, y=None)
-            with suppress(StopTraining):
-                self.fit_loop(None, epochs=epochs)
+            self.n_ended = len(self.history)
+            try:
+                with suppress(StopTraining):
+                    self.fit_loop(None, epochs=epochs)
+            except KeyboardInterrupt:
+                self._break_off()
+                raise
             if not self.stops_by_validation:
                 self.note(range(len(self.live.networks)))
             self._check_weights()
             self.notify("on_train_end", X=None, y=None)
             self.moments = self.live.optimizer.detached() if keep_moments else None
         return self
+
+    def _break_off(self) -> None:
+        """Forget the epoch that has not ended: networks are as they were noted before it."""
+        del self.history[self.n_ended :]
+        self.notify("on_train_end", X=None, y=None)
+
+    def usable(self) -> list[int]:
+        """Networks that have had an epoch of the main phase and have finite weights."""
+        finite = are_finite(self.module_, self.n_networks).tolist()
+        return [k for k in range(self.n_networks) if finite[k] and self.n_epochs(k)]
 
     def groups(self, only: Iterable[int] | None = None) -> Iterator[list[int]]:
         """Lists of networks with as many rows as one another, those that failed left out."""
@@ -434,6 +451,7 @@ class StackedNet(NeuralNet):
             group.stage = f"in epoch {len(self.history)} ({self.phase})"
         batches, terms, sizes = self._batches(iterator), [], []
         for batch in batches:
+            obey()
             step = step_fn(batch, **fit_params)
             terms.append(step.flat())
             sizes.append(batch[2].shape[1] if group is None else group.n_rows)
