@@ -29,8 +29,9 @@ from .data.scaling import BlockScaler
 from .data.streams import StreamData, buffer_rows, in_storage_order, is_streamed, sample_rows
 from .methods import Method
 from .nn import seeded_initialisation
+from .nn.encoders import lacks_memory
 from .tasks import Task
-from .training.devices import cpu_threads, resolve_device
+from .training.devices import OutOfMemoryError, cpu_threads, free_memory, resolve_device
 from .training.interrupts import between_steps, insisted, obey, one_of_many
 from .training.net import PRECISIONS, XI, Family, StackedNet
 from .training.plan import (
@@ -74,6 +75,74 @@ def in_one_piece(fit: Callable[Concatenate[S, P], S]) -> Callable[Concatenate[S,
         return self
 
     return whole
+
+
+def within_memory(fit: Callable[Concatenate[S, P], S]) -> Callable[Concatenate[S, P], S]:
+    """Decorate a method that fits a draft: out of memory, it begins anew with half the batch size.
+
+    Once, and with a warning; the parameter ``batch_size`` stays as it was given. Processes that
+    share a fit cannot: the others wait in the middle of theirs.
+    """
+
+    @wraps(fit)
+    def bounded(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        before, given = dict(vars(self)), self.batch_size
+        rng = self.random_state if isinstance(self.random_state, np.random.RandomState) else None
+        state: Any = None if rng is None else rng.get_state()
+        try:
+            return fit(self, *args, **kwargs)
+        except RuntimeError as error:
+            shared = current_group() is not None
+            if not lacks_memory(error) or shared or isinstance(error, OutOfMemoryError):
+                raise
+            if given == 1:
+                raise OutOfMemoryError(_no_memory(self, "batch_size=1")) from error
+            said = str(error)
+        self.__dict__.clear()
+        self.__dict__.update(before)
+        if rng is not None:
+            rng.set_state(state)
+        free_memory(self.device)
+        half = given // 2
+        warnings.warn(
+            f"Out of memory on device {str(self.device)!r} with batch_size={given}: the fit begins "
+            f"anew with batch_size={half}. ({said})",
+            UserWarning,
+            stacklevel=2,
+        )
+        self.batch_size = half
+        try:
+            return fit(self, *args, **kwargs)
+        except RuntimeError as error:
+            if not lacks_memory(error):
+                raise
+            tried = f"batch_size={given}, and again with {half}"
+            raise OutOfMemoryError(_no_memory(self, tried)) from error
+        finally:
+            self.batch_size = given
+
+    return bounded
+
+
+def on_its_threads(fit: Callable[Concatenate[S, P], S]) -> Callable[Concatenate[S, P], S]:
+    """Decorate a method that fits: all that torch does in it is on ``n_threads`` CPU threads.
+
+    With one, torch starts no pool of threads, which a process forked later would wait for forever.
+    """
+
+    @wraps(fit)
+    def limited(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        with cpu_threads(self.n_threads):
+            return fit(self, *args, **kwargs)
+
+    return limited
+
+
+def _no_memory(estimator: Any, tried: str) -> str:
+    return (
+        f"Out of memory on device {str(estimator.device)!r} with {tried}. Lower batch_size, "
+        "n_members, hidden_dim or the size of your encoders, or give another device."
+    )
 
 
 class BaseMultimodal(
@@ -130,7 +199,9 @@ class BaseMultimodal(
     # -- fitting --------------------------------------------------------------------------
     @together
     @in_one_piece
+    @within_memory
     @_fit_context(prefer_skip_nested_validation=True)
+    @on_its_threads
     def fit(
         self,
         X: Modalities,
@@ -163,14 +234,16 @@ class BaseMultimodal(
             If a modality is empty, not numeric, not finite or of another length than the others,
             if y is not finite or has one class only, or if training diverges.
         RuntimeError
-            If another process that shares the fit stops or fails.
+            If another process that shares the fit stops or fails, or if the device is out of
+            memory with half of ``batch_size`` too.
 
         Warns
         -----
         UserWarning
             If a target of numbers, or one of its outputs, is constant: predictions are that
             constant. If all modalities are: predictions are the best ones without inputs. If
-            Ctrl-C has ended the main phase.
+            Ctrl-C has ended the main phase. If the device was out of memory and the fit began
+            anew with half of ``batch_size``.
 
         Notes
         -----
@@ -179,26 +252,26 @@ class BaseMultimodal(
         each epoch reads every row once through a shuffle buffer of 128 MiB, the validation part
         is at most 128 MiB, and the bound on beta is estimated from at most 20,000 rows.
         """
-        with cpu_threads(self.n_threads):
-            resume = self.warm_start and hasattr(self, "net_")
-            rng = common_random_state(self.random_state)
-            self._begin(self._make_task(), resume)
-            checked = self._check_input(X, y, sample_weight, groups, reset=not resume)
-            self._train(checked, rng, resume)
+        resume = self.warm_start and hasattr(self, "net_")
+        rng = common_random_state(self.random_state)
+        self._begin(self._make_task(), resume)
+        checked = self._check_input(X, y, sample_weight, groups, reset=not resume)
+        self._train(checked, rng, resume)
         return self
 
     @together
     @in_one_piece
+    @within_memory
+    @on_its_threads
     def _partial_fit(self, X: Modalities, y: Any, sample_weight: Any, task: Task) -> Self:
         """One main epoch on a chunk; the first chunk also sets up the networks and warms up."""
-        with cpu_threads(self.n_threads):
-            resume = hasattr(self, "net_")
-            rng = common_random_state(self.random_state)
-            self._begin(task, resume)
-            checked = self._check_input(X, y, sample_weight, None, reset=not resume)
-            rng = copy.deepcopy(self._rng) if resume else rng  # a chunk that fails leaves no trace
-            self._train(checked, rng, resume, chunk=True)
-            self.n_iter_ = self.net_.n_epochs()
+        resume = hasattr(self, "net_")
+        rng = common_random_state(self.random_state)
+        self._begin(task, resume)
+        checked = self._check_input(X, y, sample_weight, None, reset=not resume)
+        rng = copy.deepcopy(self._rng) if resume else rng  # a chunk that fails leaves no trace
+        self._train(checked, rng, resume, chunk=True)
+        self.n_iter_ = self.net_.n_epochs()
         return self
 
     def _begin(self, task: Task, resume: bool) -> None:

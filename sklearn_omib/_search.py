@@ -31,7 +31,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._classifier import OMIBClassifier
 from ._compat import Interval, StrOptions, _check_sample_weight, _fit_context
-from ._estimator import BaseMultimodal, in_one_piece, rows_of
+from ._estimator import BaseMultimodal, in_one_piece, on_its_threads, rows_of, within_memory
 from ._regressor import OMIBRegressor
 from ._typing import Array, Modalities, RandomState
 from .data.checks import validate_modalities
@@ -123,7 +123,9 @@ class BaseOMIBCV(
 
     @together
     @in_one_piece
+    @within_memory
     @_fit_context(prefer_skip_nested_validation=True)
+    @on_its_threads
     def fit(
         self,
         X: Modalities,

@@ -87,6 +87,11 @@ def sampling(bottlenecks: Any, generator: Generator) -> Iterator[None]:
             bottleneck.generator = own
 
 
+def _among(terms: Sequence[str]) -> str:
+    """Which terms of a loss are to blame, for messages."""
+    return f", and so {'is' if len(terms) == 1 else 'are'} {', '.join(terms)}" if terms else ""
+
+
 def _terms_of(row: Mapping[str, Any]) -> list[str]:
     """Names of what an epoch of the history has of each network."""
     return [k for k, v in row.items() if isinstance(v, list) and k not in ("networks", "batches")]
@@ -479,17 +484,56 @@ class StackedNet(NeuralNet):
                 self.history.record(f"weight_{name}", values)
         diverged = np.flatnonzero(~np.isfinite(means["loss"]))
         if len(diverged):
-            self._fail(diverged, f"the loss is {means['loss'][diverged[0]]}")
+            of_first = {name: values[diverged[0]] for name, values in means.items()}
+            terms = [name for name, value in of_first.items()
+                     if name != "loss" and not np.isfinite(value)]  # fmt: skip
+            rows = "" if prefix == "train" else " on the rows to stop by"
+            self._fail(diverged, f"the loss is {of_first['loss']}", f"{rows}{_among(terms)}")
 
-    def _fail(self, places: Array, what: str) -> None:
+    def _fail(self, places: Array, what: str, more: str = "") -> None:
         reason = (
-            f"Training diverged: {what} in epoch {len(self.history)} ({self.phase}). Lower "
-            "learning_rate, or check the scale of inputs and target."
+            f"Training diverged: {what} in epoch {len(self.history)} ({self.phase}){more}. "
+            f"{self._remedy(int(places[0]))} Nothing of this training is kept: the estimator is as "
+            "it was before."
         )
         if not self.spares_failed:
             raise ValueError(reason)
         for place in places:
             self.failed.setdefault(self.live.networks[place], reason)
+
+    def _remedy(self, place: int) -> str:
+        """What to do about a network that diverged, by encodings of its rows in another pass."""
+        network = self.live.networks[place]
+        lower = "Lower learning_rate, or check the scale of inputs and target."
+        at_first = self._not_finite(select(self.module_, [network]), network)
+        if at_first:
+            return (
+                f"The encoder of modality {at_first} returns what is not finite, though its "
+                "weights and inputs are. Mend it, or check the scale of what it reads."
+            )
+        at_last = self._not_finite(select(self.live.module, [place]), network)
+        if at_last:
+            return (
+                f"The encoder of modality {at_last} returns what is not finite with the weights "
+                f"it had come to. {lower}"
+            )
+        return lower
+
+    def _not_finite(self, module: Any, network: int) -> str:
+        """Modalities whose encoders return what is not finite in training, if weights are."""
+        if not bool(are_finite(module, 1).all()):
+            return ""
+        encoders = getattr(module.train(), "network", module)
+        here = torch.device(self.device)
+        devices = [here] if here.type == "cuda" else []
+        batches = Batches([self.families[self.family[network]].train], [0], self.batch_size)
+        with torch.no_grad(), torch.random.fork_rng(devices=devices), suppress(ValueError):
+            for inputs, _, _ in batches:
+                finite = [bool(z.isfinite().all()) for z in encoders.encodings(inputs)]
+                if not all(finite):
+                    pairs = zip(module.names, finite, strict=True)
+                    return " and of ".join(repr(name) for name, is_fine in pairs if not is_fine)
+        return ""
 
     def _check_weights(self) -> None:
         networks = self.live.networks
