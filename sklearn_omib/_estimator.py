@@ -233,6 +233,8 @@ class BaseMultimodal(
         ValueError
             If a modality is empty, not numeric, not finite or of another length than the others,
             if y is not finite or has one class only, or if training diverges.
+        OSError
+            If data outside memory cannot be read.
         RuntimeError
             If another process that shares the fit stops or fails, or if the device is out of
             memory with half of ``batch_size`` too.

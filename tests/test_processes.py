@@ -25,7 +25,8 @@ def fits():
     options = {"max_epochs": 1, "warmup_epochs": 1, "random_state": 0}
     found = []
     for model in (
-        OMIBClassifier(**options), OMIBRegressor(**options), BaselineClassifier(max_epochs=1, random_state=0),
+        OMIBClassifier(**options), OMIBRegressor(**options),
+        BaselineClassifier(max_epochs=1, random_state=0),
         OMIBClassifierCV(betas=2, cv=2, **options), OMIBAnomalyDetector(**options),
     ):
         found.append(model.fit(X, y.astype(float)).predict(X))

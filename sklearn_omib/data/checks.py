@@ -190,7 +190,9 @@ def check_block(name: str, block: Block, estimator: Any = None, min_samples: int
 def read_block(name: str, block: Block, rows: slice) -> Block:
     """Rows of a validated block, from a slice: those of a lazy block are checked here."""
     if isinstance(block, LazyBlock):
-        return check_block(name, block.read(rows.start, rows.stop))
+        with naming_modality(name):
+            read = block.read(rows.start, rows.stop)
+        return check_block(name, read)
     return take_rows(block, rows)
 
 
