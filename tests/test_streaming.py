@@ -271,7 +271,7 @@ def test_a_computation_of_dask_that_fails_is_named_with_its_modality(data, small
         raise OSError("no such share")
 
     lost = dask_array.from_array(data[0], chunks=(90, 8)).map_blocks(fail, dtype="f4", meta=data[0])
-    with pytest.raises(OSError, match="Modality 'far': The dask array 'fail-.*no such share"):
+    with pytest.raises(OSError, match=r"Modality 'far': The dask array 'fail-.*no such share"):
         OMIBClassifier(**FAST).fit({"far": lost}, data[1])
 
 
@@ -293,7 +293,7 @@ def test_a_file_that_is_gone_is_named(tmp_path, small_budget, data):
     X = {"a": save(data[0], tmp_path / "x.npy")}
     X = ModalityDict(X)
     os.remove(tmp_path / "x.npy")
-    with pytest.raises(OSError, match="Modality 'a': The memory-mapped file .*FileNotFoundError"):
+    with pytest.raises(OSError, match=r"Modality 'a': The memory-mapped file .*FileNotFoundError"):
         OMIBClassifier(**FAST).fit(X, data[1])
 
 

@@ -230,8 +230,8 @@ class MemoryMapBlock(LazyBlock):
         size = os.path.getsize(self.filename)
         if size < needed:
             raise ReadError(
-                f"{self.where()} has {size} bytes, but its rows end at byte {needed}: it has become "
-                "shorter since it was opened. Write it anew, and open it again."
+                f"{self.where()} has {size} bytes, but its rows end at byte {needed}: it has "
+                "become shorter since it was opened. Write it anew, and open it again."
             )
 
     def check_file(self) -> None:
