@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,16 +23,18 @@ from sklearn.utils.validation import check_is_fitted
 from ._compat import Interval, StrOptions, _check_sample_weight, _fit_context
 from ._typing import Array, Block, Modalities
 from .data.batches import PREDICT_BATCH, ROWS_IN_STEP, TensorData, batch_edges
-from .data.checks import validate_modalities
+from .data.checks import is_constant, validate_modalities
 from .data.container import ModalityDict, take_rows
 from .data.missing import complete_rows
 from .data.scaling import BlockScaler
 from .data.streams import StreamData, buffer_rows, in_storage_order, is_streamed, sample_rows
 from .methods import Method
 from .nn import seeded_initialisation
+from .nn.encoders import lacks_memory
 from .persistence import Persistent
 from .tasks import Task
-from .training.devices import cpu_threads, resolve_device
+from .training.devices import OutOfMemoryError, cpu_threads, free_memory, resolve_device
+from .training.interrupts import between_steps, insisted, obey, one_of_many
 from .training.net import PRECISIONS, XI, Family, StackedNet
 from .training.plan import (
     Plan,
@@ -74,6 +77,74 @@ def in_one_piece(fit: Callable[Concatenate[S, P], S]) -> Callable[Concatenate[S,
         return self
 
     return whole
+
+
+def within_memory(fit: Callable[Concatenate[S, P], S]) -> Callable[Concatenate[S, P], S]:
+    """Decorate a method that fits a draft: out of memory, it begins anew with half the batch size.
+
+    Once, and with a warning; the parameter ``batch_size`` stays as it was given. Processes that
+    share a fit cannot: the others wait in the middle of theirs.
+    """
+
+    @wraps(fit)
+    def bounded(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        before, given = dict(vars(self)), self.batch_size
+        rng = self.random_state if isinstance(self.random_state, np.random.RandomState) else None
+        state: Any = None if rng is None else rng.get_state()
+        try:
+            return fit(self, *args, **kwargs)
+        except RuntimeError as error:
+            shared = current_group() is not None
+            if not lacks_memory(error) or shared or isinstance(error, OutOfMemoryError):
+                raise
+            if given == 1:
+                raise OutOfMemoryError(_no_memory(self, "batch_size=1")) from error
+            said = str(error)
+        self.__dict__.clear()
+        self.__dict__.update(before)
+        if rng is not None:
+            rng.set_state(state)
+        free_memory(self.device)
+        half = given // 2
+        warnings.warn(
+            f"Out of memory on device {str(self.device)!r} with batch_size={given}: the fit begins "
+            f"anew with batch_size={half}. ({said})",
+            UserWarning,
+            stacklevel=2,
+        )
+        self.batch_size = half
+        try:
+            return fit(self, *args, **kwargs)
+        except RuntimeError as error:
+            if not lacks_memory(error):
+                raise
+            tried = f"batch_size={given}, and again with {half}"
+            raise OutOfMemoryError(_no_memory(self, tried)) from error
+        finally:
+            self.batch_size = given
+
+    return bounded
+
+
+def on_its_threads(fit: Callable[Concatenate[S, P], S]) -> Callable[Concatenate[S, P], S]:
+    """Decorate a method that fits: all that torch does in it is on ``n_threads`` CPU threads.
+
+    With one, torch starts no pool of threads, which a process forked later would wait for forever.
+    """
+
+    @wraps(fit)
+    def limited(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        with cpu_threads(self.n_threads):
+            return fit(self, *args, **kwargs)
+
+    return limited
+
+
+def _no_memory(estimator: Any, tried: str) -> str:
+    return (
+        f"Out of memory on device {str(estimator.device)!r} with {tried}. Lower batch_size, "
+        "n_members, hidden_dim or the size of your encoders, or give another device."
+    )
 
 
 class BaseMultimodal(
@@ -132,7 +203,9 @@ class BaseMultimodal(
     # -- fitting --------------------------------------------------------------------------
     @together
     @in_one_piece
+    @within_memory
     @_fit_context(prefer_skip_nested_validation=True)
+    @on_its_threads
     def fit(
         self,
         X: Modalities,
@@ -156,15 +229,27 @@ class BaseMultimodal(
         Returns
         -------
         self : object
-            Fitted estimator. A fit that fails or is interrupted leaves it as it was.
+            Fitted estimator. A fit that fails leaves it as it was. Ctrl-C in the main phase of a
+            fresh fit keeps the best weights so far; elsewhere it counts as a failure.
 
         Raises
         ------
         ValueError
             If a modality is empty, not numeric, not finite or of another length than the others,
-            if y is constant or not finite, or if training diverges.
+            if y is not finite or has one class only, or if training diverges.
+        OSError
+            If data outside memory cannot be read.
         RuntimeError
-            If another process that shares the fit stops or fails.
+            If another process that shares the fit stops or fails, or if the device is out of
+            memory with half of ``batch_size`` too.
+
+        Warns
+        -----
+        UserWarning
+            If a target of numbers, or one of its outputs, is constant: predictions are that
+            constant. If all modalities are: predictions are the best ones without inputs. If
+            Ctrl-C has ended the main phase. If the device was out of memory and the fit began
+            anew with half of ``batch_size``.
 
         Notes
         -----
@@ -173,26 +258,26 @@ class BaseMultimodal(
         each epoch reads every row once through a shuffle buffer of 128 MiB, the validation part
         is at most 128 MiB, and the bound on beta is estimated from at most 20,000 rows.
         """
-        with cpu_threads(self.n_threads):
-            resume = self.warm_start and hasattr(self, "net_")
-            rng = common_random_state(self.random_state)
-            self._begin(self._make_task(), resume)
-            checked = self._check_input(X, y, sample_weight, groups, reset=not resume)
-            self._train(checked, rng, resume)
+        resume = self.warm_start and hasattr(self, "net_")
+        rng = common_random_state(self.random_state)
+        self._begin(self._make_task(), resume)
+        checked = self._check_input(X, y, sample_weight, groups, reset=not resume)
+        self._train(checked, rng, resume)
         return self
 
     @together
     @in_one_piece
+    @within_memory
+    @on_its_threads
     def _partial_fit(self, X: Modalities, y: Any, sample_weight: Any, task: Task) -> Self:
         """One main epoch on a chunk; the first chunk also sets up the networks and warms up."""
-        with cpu_threads(self.n_threads):
-            resume = hasattr(self, "net_")
-            rng = common_random_state(self.random_state)
-            self._begin(task, resume)
-            checked = self._check_input(X, y, sample_weight, None, reset=not resume)
-            rng = copy.deepcopy(self._rng) if resume else rng  # a chunk that fails leaves no trace
-            self._train(checked, rng, resume, chunk=True)
-            self.n_iter_ = self.net_.n_epochs()
+        resume = hasattr(self, "net_")
+        rng = common_random_state(self.random_state)
+        self._begin(task, resume)
+        checked = self._check_input(X, y, sample_weight, None, reset=not resume)
+        rng = copy.deepcopy(self._rng) if resume else rng  # a chunk that fails leaves no trace
+        self._train(checked, rng, resume, chunk=True)
+        self.n_iter_ = self.net_.n_epochs()
         return self
 
     def _begin(self, task: Task, resume: bool) -> None:
@@ -277,14 +362,42 @@ class BaseMultimodal(
             net.run_phase("main", epochs["main"], keep_moments=chunk)
 
         with self._training(self.net_, families, family, plan.draws, epochs) as net:
+            n_jobs = 1 if chunk else count_jobs(net, self.n_jobs, sum(epochs.values()))
             if chunk:  # the optimiser goes on with all networks
                 train(net)
+            elif resume or net.group is not None:
+                train_in_parts(net, train, n_jobs)
             else:
-                train_in_parts(net, train, count_jobs(net, self.n_jobs, sum(epochs.values())))
+                self._train_while_wanted(net, train, n_jobs)
             with torch.no_grad():
                 self._task.after_training(net)
         self._rng = rng  # for a partial_fit that follows
         self._read_off(before)
+
+    def _train_while_wanted(
+        self, net: StackedNet, train: Callable[[StackedNet], None], n_jobs: int
+    ) -> None:
+        """Train a fresh net; where Ctrl-C ends the main phase, keep what it has become."""
+        with between_steps():
+            try:
+                train_in_parts(net, train, n_jobs)
+                obey()  # what was asked for in the last step
+            except KeyboardInterrupt:
+                usable = net.usable()
+                if not usable or insisted() or one_of_many():
+                    raise
+                epochs = [net.n_epochs(k) for k in usable]
+                done = dict.fromkeys([str(min(epochs)), str(max(epochs))])
+                others = f"; {len(usable)} of {net.n_networks} networks had begun it"
+                warnings.warn(
+                    f"Training was interrupted after epoch {' to '.join(done)} of "
+                    f"{self.max_epochs} (main phase){others * (len(usable) < net.n_networks)}. The "
+                    "best weights so far are kept, and the model is usable. Call fit again to "
+                    "train it in full.",
+                    UserWarning,
+                    stacklevel=2,
+                )
+                net.repeat(usable)
 
     def _plan(
         self,
@@ -313,10 +426,11 @@ class BaseMultimodal(
         encoders, weights = None, []
         if resume:
             self._go_on()
+            self._task.prior = None  # other inputs may tell something
             n_networks = self.net_.n_networks
         else:
             n_networks = self._count_members(len(target), chunk)
-            encoders = self._learn_before(X[train], rng)
+            encoders = self._learn_before(X[train], target, weight, rng)
             weights.append(draw(rng))
         draws = [draw(rng)]
         for own in further(draws[0], n_networks):  # with rows, weights and draws of their own
@@ -331,9 +445,23 @@ class BaseMultimodal(
             return 1  # who knows how many rows are to come
         return count_members(self.n_members, n_samples)
 
-    def _learn_before(self, X: ModalityDict, rng: np.random.RandomState) -> dict[str, Any]:
-        """Scale and what the method learns from the training data; returns the encoders."""
+    def _learn_before(
+        self, X: ModalityDict, target: Array, weight: Array, rng: np.random.RandomState
+    ) -> dict[str, Any]:
+        """Scale and what the method learns from the training data; returns the encoders.
+
+        X are the training rows, target and weight those of all rows.
+        """
         sample = complete_rows(sample_rows(X, rng))
+        self._task.prior = None
+        if all(is_constant(block) for block in sample.values()):
+            self._task.prior = self._task.best_constant(target, weight)
+            warnings.warn(
+                f"All modalities are constant, {list(sample)}: there is nothing to predict from. "
+                "Predictions are the same for every sample, those of a model without inputs.",
+                UserWarning,
+                stacklevel=2,
+            )
         encoders = resolve_encoders(
             self.encoders, sample, hidden_dim=self.hidden_dim, n_layers=self.n_layers,
             narrow=self._task.narrow_table_encoder,
@@ -520,4 +648,6 @@ class BaseMultimodal(
 
 def rows_of(values: Any, rows: Array) -> Any:
     """Rows of a target, weights or groups, of any kind."""
+    if sparse.issparse(values):
+        return values.tocsr()[rows]
     return take_rows(values, rows) if hasattr(values, "iloc") else np.asarray(values)[rows]

@@ -31,7 +31,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._classifier import OMIBClassifier
 from ._compat import Interval, StrOptions, _check_sample_weight, _fit_context
-from ._estimator import BaseMultimodal, in_one_piece, rows_of
+from ._estimator import BaseMultimodal, in_one_piece, on_its_threads, rows_of, within_memory
 from ._regressor import OMIBRegressor
 from ._typing import Array, Modalities, RandomState
 from .data.checks import validate_modalities
@@ -134,7 +134,9 @@ class BaseOMIBCV(
 
     @together
     @in_one_piece
+    @within_memory
     @_fit_context(prefer_skip_nested_validation=True)
+    @on_its_threads
     def fit(
         self,
         X: Modalities,
@@ -160,7 +162,15 @@ class BaseOMIBCV(
         Raises
         ------
         ValueError
-            As in fit of the estimator; also if betas are negative, or if every fit diverged.
+            As in fit of the estimator; also if betas are negative, if every fit failed, or if no
+            beta has a score in every fold.
+
+        Warns
+        -----
+        FitFailedWarning
+            If some fits failed: their scores are NaN, as in GridSearchCV.
+        UserWarning
+            If a score could not be computed: it is NaN.
         """
         if y is None:
             raise ValueError(
@@ -190,11 +200,15 @@ class BaseOMIBCV(
             n_layers=self.n_layers, narrow=self._task_class.narrow_table_encoder,
         )  # fmt: skip
         self._incomplete = incomplete_columns(sample)  # folds are to have columns alike
-        folds = [
-            self._prepared(X[rows], rows_of(y, rows), weight[rows],
-                           None if groups is None else rows_of(groups, rows), seed, encoders)
-            for rows, _ in splits
-        ]  # fmt: skip
+        folds: list[Fold | Exception] = []
+        for rows, _ in splits:
+            own_groups = None if groups is None else rows_of(groups, rows)
+            try:
+                folds.append(self._prepared(
+                    X[rows], rows_of(y, rows), weight[rows], own_groups, seed, encoders
+                ))  # fmt: skip
+            except Exception as error:  # as in GridSearchCV, others go on
+                folds.append(error)
         net, fits = self._train(folds)
         self._rate(fits, splits, X, y, scorer)
         of_folds = [some[self.best_index_] for some in fits]
@@ -202,7 +216,8 @@ class BaseOMIBCV(
             final = self._estimator(self.beta_, seed, self.n_members, encoders)
             of_folds = [final.fit(X, y, weight, groups)]
         elif self.refit:
-            of_folds = self._go_on(folds, splits, net, X, y, weight)
+            whole = [fold for fold in folds if isinstance(fold, Fold)]  # all, or no beta was best
+            of_folds = self._go_on(whole, splits, net, X, y, weight)
         self.estimators_ = [one for one in of_folds if one is not None]
         self._n_features_out = self.latent_dim * len(self.estimators_)
         self.n_iter_ = max(estimator.n_iter_ for estimator in self.estimators_)
@@ -243,11 +258,15 @@ class BaseOMIBCV(
         estimator._method.beta_bounds_ = self.beta_bounds_
         estimator._incomplete = self._incomplete
         checked = estimator._check_input(X, y, weight, groups, reset=True)
+        self._check_fold(checked[1])
         plan = estimator._plan(checked, check_random_state(seed))
         (family,) = estimator._families(checked, plan)
         return Fold(estimator, family, plan)
 
-    def _train(self, folds: Sequence[Fold]) -> tuple[StackedNet, list[list[Any]]]:
+    def _check_fold(self, target: Array) -> None:
+        """Raise where the training part of a fold teaches nothing by itself."""
+
+    def _train(self, prepared: Sequence[Fold | Exception]) -> tuple[StackedNet, list[list[Any]]]:
         """Train all folds, at all betas.
 
         Returns
@@ -255,8 +274,12 @@ class BaseOMIBCV(
         net : StackedNet
             Of all of them.
         fits : list of lists of estimators, by fold and beta
-            None for those that diverged.
+            None for those that failed.
         """
+        folds = [fold for fold in prepared if isinstance(fold, Fold)]
+        reasons = [str(error) for error in prepared if isinstance(error, Exception)]
+        if not folds:
+            raise ValueError(f"Every fit failed. {reasons[0]}")
         first, task = folds[0].estimator, folds[0].estimator._task
         net = first._make_net(folds[0].plan.encoders, [fold.plan.weights[0] for fold in folds])
         net.spares_failed = True
@@ -266,19 +289,20 @@ class BaseOMIBCV(
             if self.warmup_epochs:  # which knows no beta
                 net.run_phase("warm-up", self.warmup_epochs)
             places = self._train_each(net, task)
-            failed = dict(net.failed)
-        fits = [
+            reasons += net.failed.values()
+        trained = iter([
             [None if net is None else fold.ended(net, beta)
              for net, beta in zip(nets, self.betas_.tolist(), strict=True)]
             for fold, nets in zip(folds, places, strict=True)
-        ]  # fmt: skip
+        ])  # fmt: skip
+        fits = [next(trained) if isinstance(fold, Fold) else [None] * len(self.betas_)
+                for fold in prepared]  # fmt: skip
         n_failed = sum(one is None for of_fold in fits for one in of_fold)
-        if n_failed == len(folds) * len(self.betas_):
-            raise ValueError(f"Every fit failed. {next(iter(failed.values()))}")
+        if n_failed == len(fits) * len(self.betas_):
+            raise ValueError(f"Every fit failed. {reasons[0]}")
         if n_failed:
             warnings.warn(
-                f"{n_failed} fits failed, their scores are nan. The first: "
-                f"{next(iter(failed.values()))}",
+                f"{n_failed} fits failed, their scores are nan. The first: {reasons[0]}",
                 FitFailedWarning,
                 stacklevel=3,
             )
@@ -366,9 +390,17 @@ class BaseOMIBCV(
             X_test, y_test = X[test], rows_of(y, test)
             for i, one in enumerate(fits[fold]):
                 if one is not None:
-                    scores[i, fold] = scorer(self._predicting_by(one), X_test, y_test)
+                    scores[i, fold] = self._score(scorer, one, X_test, y_test)
                     seconds[i, fold] = one.history_.seconds.sum()
         mean = scores.mean(1)
+        if np.isnan(mean).all():  # a choice would be one of nothing
+            never = np.flatnonzero(np.isnan(scores).all(0)).tolist()
+            raise ValueError(
+                f"No beta has a score in every fold, and none can be chosen; of {len(splits)} "
+                f"folds, {never} have no score at any beta. Fits or their scoring failed there, as "
+                "warnings say, or scoring returned nan. Give a cv whose parts all hold what fit "
+                "and scoring need (StratifiedKFold, fewer splits), or another scoring."
+            )
         results = {
             "mean_fit_time": seconds.mean(1),
             "std_fit_time": seconds.std(1),
@@ -391,6 +423,20 @@ class BaseOMIBCV(
         self.best_index_ = int(ranks.argmin())
         self.best_score_ = float(mean[self.best_index_])
         self.beta_ = float(self.betas_[self.best_index_])
+
+    def _score(
+        self, scorer: Callable[..., float], estimator: Any, X: ModalityDict, y: Any
+    ) -> float:
+        """A score, or NaN and a warning where it cannot be computed, as in GridSearchCV."""
+        try:
+            return scorer(self._predicting_by(estimator), X, y)
+        except Exception as error:
+            warnings.warn(
+                f"Scoring failed, the score of a fold is nan: {type(error).__name__}: {error}",
+                UserWarning,
+                stacklevel=4,
+            )
+            return np.nan
 
     def _predicting_by(self, estimator: Any) -> Self:
         """This search as if it had ended with one estimator."""
@@ -567,6 +613,13 @@ random_state, verbose
     def _make_task(self) -> Classification:
         # a fold may lack a class
         return Classification(self.class_weight, None if self._multilabel else self.classes_)
+
+    def _check_fold(self, target: Array) -> None:
+        if not self._multilabel and len(np.unique(target)) < 2:
+            raise ValueError(
+                f"y has one class only in the training part of a fold, "
+                f"{self.classes_[target[0]]}; a classifier needs at least two."
+            )
 
     def predict_proba(self, X: Modalities) -> Array:
         """Probability of each class, averaged over all networks.

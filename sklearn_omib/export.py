@@ -317,7 +317,8 @@ class _Classifier(nn.Module):
     def __init__(self, estimator: MultimodalClassifier) -> None:
         super().__init__()
         self.networks = _Networks(estimator)
-        self.multilabel = estimator._task.multilabel
+        self.multilabel, prior = estimator._task.multilabel, estimator._task.prior
+        self.prior = None if prior is None else np.asarray(prior).tolist()
         classes = estimator.classes_
         labels = classes if _is_number(classes) else np.arange(len(classes))
         self.register_buffer("labels", torch.tensor(labels))
@@ -326,6 +327,8 @@ class _Classifier(nn.Module):
         outputs = self.networks(inputs)
         scores = outputs[PREDICTION]
         p = (scores.sigmoid() if self.multilabel else scores.softmax(-1)).mean(0)
+        if self.prior is not None:
+            p = torch.zeros_like(p) + torch.tensor(self.prior, dtype=p.dtype)
         return self.decided({"predict_proba": p, "transform": outputs[XI][0]})
 
     def decided(self, said: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -346,8 +349,10 @@ class _Regressor(nn.Module):
         super().__init__()
         self.networks, task = _Networks(estimator), estimator._task
         self.one_output = task.one_output
-        self.register_buffer("mean", torch.tensor(task.scaler.mean_, dtype=torch.float32))
-        self.register_buffer("scale", torch.tensor(task.scaler.scale_, dtype=torch.float32))
+        self.prior = None if task.prior is None else [part.tolist() for part in task.prior]
+        scale = np.where(task.varies, task.scale, 0.0)  # of what was constant in fit
+        self.register_buffer("mean", torch.tensor(task.location, dtype=torch.float32))
+        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32))
         variance = estimator.net_.criterion_.task.variance
         self.register_buffer("variance", variance.detach().cpu().clone().unsqueeze(1))
 
@@ -355,8 +360,11 @@ class _Regressor(nn.Module):
         outputs = self.networks(inputs)
         predictions = outputs[PREDICTION]
         within = (self.variance * outputs[LOG_VARIANCE].exp()).mean(0)
-        std = (within + predictions.var(0, correction=0)).sqrt() * self.scale
-        mean = predictions.mean(0) * self.scale + self.mean
+        std = (within + predictions.var(0, correction=0)).sqrt()
+        mean = predictions.mean(0)
+        if self.prior is not None:
+            mean, std = (torch.zeros_like(mean) + torch.tensor(part) for part in self.prior)
+        mean, std = mean * self.scale + self.mean, std * self.scale
         if self.one_output:
             mean, std = mean[:, 0], std[:, 0]
         return {"predict": mean, "predict_std": std, "transform": outputs[XI][0]}

@@ -1,13 +1,18 @@
 """Bad input never trains silently: every message names what was wrong."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from scipy import sparse
+from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import NotFittedError
 
-from sklearn_omib import OMIBClassifier, OMIBRegressor
+from sklearn_omib import OMIBAnomalyDetector, OMIBClassifier, OMIBRegressor
+from sklearn_omib.baselines import BaselineAnomalyDetector, BaselineClassifier, BaselineRegressor
+from sklearn_omib.information import estimate_beta_bounds
 
 N = 40
 Y = np.arange(N) % 2
@@ -39,10 +44,6 @@ def with_value(value):
         ),
         (blocks(video=np.zeros((N, 0))), r"Modality 'video': Found array with 0 feature\(s\)"),
         (blocks(audio=np.zeros((0, 3)), video=np.zeros((0, 4))), "Modality 'audio': .*0 sample"),
-        (
-            blocks(audio=np.ones((N, 1)), video=np.zeros((N, 2))),
-            "joint entropy.*Are all modalities constant.*'audio', 'video'",
-        ),
         (blocks(video=with_value(1.0) * 1e300), "'video'.* too large to standardise"),
         (
             blocks(video=pd.DataFrame({"a": pd.date_range("2026", periods=N)})),
@@ -72,8 +73,7 @@ def test_modalities(estimator, X, message):
         (OMIBClassifier, np.where(Y, np.nan, 1), "Input y contains NaN"),
         (OMIBClassifier, Y[:-1], "inconsistent numbers of samples"),
         (OMIBRegressor, None, "requires y to be passed, but the target y is None"),
-        (OMIBRegressor, np.ones(N), "y is constant"),
-        (OMIBRegressor, np.c_[Y, np.ones(N)], r"y is constant in outputs \[1\]"),
+        (OMIBRegressor, Y * 1e-200, "y is too small or too large to standardise"),
         (OMIBRegressor, np.where(Y, np.nan, 1), "Input y contains NaN"),
         (OMIBRegressor, np.where(Y, np.inf, 1), "Input y contains infinity"),
         (OMIBRegressor, np.where(Y, "a", "b"), "not compatible with arrays of bytes/strings"),
@@ -176,6 +176,95 @@ def test_divergence_is_an_error_not_a_nan():
 def test_a_constant_modality_is_warned_of():
     with pytest.warns(UserWarning, match=r"entropy of modality 'video'.*Is the modality constant"):
         OMIBClassifier(max_epochs=1, warmup_epochs=0).fit(blocks(video=np.zeros((N, 2))), Y)
+
+
+# -- nothing to learn -----------------------------------------------------------------------------
+QUICK = {"max_epochs": 3, "n_members": 2, "random_state": 0}
+SCORE = blocks()["audio"][:, 0]
+
+
+@pytest.mark.parametrize("constant", [0.1, -7.0, 3e8])
+def test_a_constant_target_is_predicted_with_a_warning(constant):
+    with pytest.warns(UserWarning, match=rf"y is constant\. Predictions are .*{constant}"):
+        reg = OMIBRegressor(**QUICK).fit(blocks(), np.full(N, constant))
+    mean, std = reg.predict(blocks(audio=5 * blocks()["audio"]), return_std=True)
+    assert (mean == constant).all() and (std == 0).all()
+    assert reg.score(blocks(), np.full(N, constant)) == 1
+
+
+def test_a_constant_output_leaves_the_others_as_good_as_they_are():
+    fit = {**QUICK, "max_epochs": 40, "learning_rate": 5e-3}
+    alone = OMIBRegressor(**fit).fit(blocks(), np.c_[SCORE, -SCORE])
+    with pytest.warns(UserWarning, match=r"y is constant in outputs \[1, 3\]"):
+        reg = OMIBRegressor(**fit).fit(blocks(), np.c_[SCORE, np.ones(N), -SCORE, np.zeros(N)])
+    mean, std = reg.predict(blocks(), return_std=True)
+    assert (mean[:, [1, 3]] == [1, 0]).all() and (std[:, [1, 3]] == 0).all()
+    assert (std[:, [0, 2]] > 0).all()
+    errors = [np.abs(one - np.c_[SCORE, -SCORE]).mean()
+              for one in (alone.predict(blocks()), mean[:, [0, 2]])]  # fmt: skip
+    assert errors[1] < 1.5 * errors[0] < 0.5
+
+
+def test_a_chunk_whose_target_is_constant_leaves_later_ones_to_tell():
+    reg = OMIBRegressor(random_state=0, warmup_epochs=0, learning_rate=5e-3)
+    with pytest.warns(UserWarning, match="y is constant"):
+        reg.partial_fit(blocks(), np.full(N, 4.0))
+    assert (reg.predict(blocks()) == 4).all()
+    before = vars(reg._task).copy()
+    for _ in range(60):
+        reg.partial_fit(blocks(), 100 + 50 * SCORE)
+    assert reg.score(blocks(), 100 + 50 * SCORE) > 0.8
+    assert before["scale"] == 1  # arrays of an older model are left alone
+
+
+NOTHING = {"audio": np.ones((N, 3)), "video": sparse.csr_array(np.full((N, 4), 2.0))}
+
+
+@pytest.mark.parametrize("classifier", [OMIBClassifier, BaselineClassifier])
+@pytest.mark.parametrize("y", [np.arange(N) % 5 // 3, np.c_[Y, Y + Y[::-1] > 2]])
+def test_constant_inputs_predict_the_prior_of_classes(classifier, y):
+    weight = np.arange(N) + 1.0
+    with pytest.warns(UserWarning, match=r"All modalities are constant, \['audio', 'video'\]"):
+        clf = classifier(**QUICK).fit(NOTHING, y, sample_weight=weight)
+    prior = DummyClassifier().fit(np.zeros((N, 1)), y, weight).predict_proba(np.zeros((1, 1)))
+    prior = [p[0, 1] if p.shape[1] > 1 else 0 for p in prior] if y.ndim > 1 else prior[0]
+    proba = clf.predict_proba(blocks())  # whatever comes
+    np.testing.assert_allclose(proba, np.tile(prior, (N, 1)), atol=1e-6)
+    assert np.isfinite(clf.predict_log_proba(NOTHING)).all()
+    assert np.isfinite(clf.transform(NOTHING)).all()
+
+
+@pytest.mark.parametrize("regressor", [OMIBRegressor, BaselineRegressor])
+@pytest.mark.parametrize("y", [SCORE, np.c_[SCORE, 100 * Y]])
+def test_constant_inputs_predict_mean_and_deviation(regressor, y):
+    with pytest.warns(UserWarning, match="All modalities are constant"):
+        reg = regressor(**QUICK).fit(NOTHING, y)
+    mean, std = reg.predict(blocks(), return_std=True)
+    np.testing.assert_allclose(mean, np.broadcast_to(y.mean(0), mean.shape), atol=1e-5)
+    np.testing.assert_allclose(std, np.broadcast_to(y.std(0), std.shape), rtol=1e-5)
+    once_more = reg.partial_fit(blocks(), y)  # inputs that vary
+    assert len(np.unique(once_more.predict(blocks()))) > 2
+
+
+@pytest.mark.parametrize("detector", [OMIBAnomalyDetector, BaselineAnomalyDetector])
+def test_constant_inputs_are_all_normal(detector):
+    with pytest.warns(UserWarning, match="All modalities are constant"):
+        assert (detector(**QUICK).fit_predict(NOTHING) == 1).all()
+
+
+def test_inputs_that_differ_in_one_place_are_not_constant():
+    one = np.zeros((N, 3))
+    one[-1, 1] = 1
+    for block in (one, sparse.csr_array(one)):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "All modalities")
+            OMIBClassifier(**QUICK).fit({"a": block}, Y)
+
+
+def test_bounds_of_constant_data_are_those_of_the_weights():
+    with pytest.warns(UserWarning, match="Is the modality constant"):
+        bounds = estimate_beta_bounds(NOTHING)
+    assert bounds.lower == bounds.upper == 1 / bounds.total_weight and bounds.joint_entropy == 0
 
 
 def test_after_a_failed_fit_the_estimator_is_not_fitted():

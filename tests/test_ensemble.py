@@ -268,6 +268,8 @@ class Interrupt(Callback):
 def test_an_interrupt_leaves_what_was_there_before(fitted, tables, moment, phase, method):
     if method != "fit" and phase == "warm-up":
         return  # what goes on is warm
+    if method == "fit" and (moment, phase) == ("end", "main"):
+        return  # there is a model to be kept, see test_interrupts
     X, y, _ = tables
     before = fitted.predict_proba(X)
     names = set(vars(fitted))
@@ -278,6 +280,8 @@ def test_an_interrupt_leaves_what_was_there_before(fitted, tables, moment, phase
     del fitted._watchers
     assert set(vars(fitted)) == names
     np.testing.assert_array_equal(fitted.predict_proba(X), before)
+    if moment == "end":
+        return
     again = clone(fitted)
     again._watchers = (("interrupt", Interrupt(moment, phase)),)
     with pytest.raises(KeyboardInterrupt):

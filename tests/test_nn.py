@@ -568,3 +568,11 @@ def test_prior_loss_is_the_loss_of_the_best_constant(task, y):
     torch.testing.assert_close(
         task.prior_loss(y, weight), loss().detach(), check_dtype=False, rtol=1e-5, atol=1e-5
     )
+
+
+def test_the_residual_variance_of_a_constant_output_does_not_fall():
+    task, weight = GaussianTask(2, stack=3), torch.ones(3, 6)
+    y = torch.stack([torch.arange(-2.5, 3), torch.zeros(6)], -1).expand(3, 6, 2)
+    for _ in range(400):
+        task.update(y + 0.1, y, weight)
+    torch.testing.assert_close(task.variance, torch.tensor([0.01, 1.0]).expand(3, 2))

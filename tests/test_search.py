@@ -362,6 +362,57 @@ def test_fits_that_diverge_score_nan(kinds):
     assert search.betas_.tolist() == [0.01, 1e39]  # the search before is left whole
 
 
+FAILING = KFold(3)  # whose first fold trains on all but the first third
+
+
+@pytest.mark.parametrize("search_class, y, scoring", [
+    (OMIBClassifierCV, np.r_[np.zeros(40), np.ones(41), np.zeros(40)], None),  # all is well
+    (OMIBClassifierCV, np.r_[np.arange(41) % 2, np.ones(80)], None),  # a fold of one class
+    (OMIBClassifierCV, np.r_[np.arange(80) % 2, np.full(41, 2)], "neg_log_loss"),  # of a class less
+    (OMIBClassifierCV, sparse.csr_matrix(np.arange(363).reshape(-1, 3) % 2), None),
+    (OMIBRegressorCV, np.r_[np.arange(41.0), np.ones(80)], None),  # a fold's target is constant
+    (OMIBRegressorCV, np.c_[np.arange(121.0), np.r_[np.arange(41.0), np.ones(80)]], None),
+    (OMIBRegressorCV, np.ones(121), None),
+])  # fmt: skip
+def test_folds_score_as_in_a_grid_search_also_where_they_fail(kinds, search_class, y, scoring):
+    X = kinds[0].select(["table", "own"])
+    search = search_class(betas=BETAS[:2], cv=FAILING, scoring=scoring, **FAST)
+    with warnings.catch_warnings(record=True) as given:
+        warnings.simplefilter("always")
+        estimator = PAIRS[search_class](n_members=1, **FAST)
+        other = GridSearchCV(estimator, {"beta": BETAS[:2]}, cv=FAILING, scoring=scoring).fit(X, y)
+        expected = np.transpose([other.cv_results_[f"split{i}_test_score"] for i in range(3)])
+    kinds_given = {one.category for one in given if "ail" in str(one.message)}
+    with warnings.catch_warnings(record=True) as given:
+        warnings.simplefilter("always")
+        if np.isnan(expected).any(1).all():
+            with pytest.raises(ValueError, match="No beta has a score in every fold"):
+                search.fit(X, y)
+            assert not hasattr(search, "beta_")
+        else:
+            np.testing.assert_allclose(search.fit(X, y).scores_, expected, atol=1e-3)
+    assert {one.category for one in given if "ail" in str(one.message)} == kinds_given
+
+
+def test_scores_that_are_all_nan_choose_nothing(kinds):
+    X, score = kinds
+    search = OMIBRegressorCV(betas=2, cv=2, scoring=lambda *_: np.nan, **FAST)
+    with pytest.raises(ValueError, match=r"none can be chosen; of 2 folds, \[0, 1\] have no"):
+        search.fit(X.select(["table"]), score)
+
+
+@pytest.mark.parametrize("search_class", PAIRS)
+def test_a_search_over_constant_inputs_predicts_the_prior(kinds, search_class):
+    y = (kinds[1] > 0.5).astype(int)
+    X = ModalityDict({"a": np.ones((len(y), 2))})
+    with pytest.warns(UserWarning, match="All modalities are constant"):
+        search = search_class(betas=2, cv=2, **FAST).fit(X, y)
+    if search_class is OMIBClassifierCV:
+        np.testing.assert_allclose(search.predict_proba(X)[:, 1], y.mean(), atol=1e-6)
+    else:
+        np.testing.assert_allclose(search.predict(X), y.mean(), atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
@@ -401,8 +452,8 @@ def test_a_search_that_fails_leaves_the_older_one_whole(kinds):
     X = X.select(["table", "own"])
     search = OMIBRegressorCV(betas=2, cv=2, **FAST).fit(X, score)
     before = dict(vars(search))
-    with pytest.raises(ValueError, match="y is constant"):
-        search.fit(X, np.zeros(len(X)))
+    with pytest.raises(ValueError, match="Input y contains NaN"):
+        search.fit(X, np.full(len(X), np.nan))
     assert vars(search) == before
 
 

@@ -1,5 +1,6 @@
 """Data larger than memory: lazy blocks of every format, the shuffle buffer, fits within bounds."""
 
+import os
 import pickle
 import weakref
 
@@ -209,6 +210,91 @@ def test_a_private_map_is_not_read_from_its_file(tmp_path, small_budget):
     private[:] = 1
     assert np.asarray(ModalityDict({"x": private})).min() == 1
     assert not isinstance(as_lazy(private), LazyBlock)
+
+
+# -- files that fail ------------------------------------------------------------------------------
+def cut(path, size=0.5):
+    os.truncate(path, int(size * path.stat().st_size))
+
+
+def corrupt(path):
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle - 400 : middle + 400] = bytes(800)
+    path.write_bytes(content)
+
+
+def damage(form, path, source):
+    """Spoil what a format is stored in; returns the name that a message is to have in it."""
+    if form in (memory_map, strided_map, reversed_map, fortran_map):
+        cut(path / "x.npy", 0.9)
+        return "x.npy"
+    if form is raw_map:
+        cut(path / "x.raw", 0.99)
+        return "x.raw"
+    if form is zarr_array:
+        for chunk in (path / "x.zarr").rglob("*"):
+            if chunk.is_file() and "json" not in chunk.name and not chunk.name.startswith(".z"):
+                chunk.write_bytes(b"nothing that decodes")
+        return "x.zarr"
+    if form is h5py_dataset:
+        source.file.close()  # what it has read it keeps, whatever becomes of the file
+        return "x.h5"
+    if form is parquet_file:
+        corrupt(path / "x.parquet")
+        return "ParquetFile"
+    cut(path / "1.parquet")
+    return "1.parquet"
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("form", [form for form in FORMATS if form is not dask_array])
+def test_a_file_that_fails_is_named_with_its_modality(data, tmp_path, request, form, streams):
+    if streams:
+        request.getfixturevalue("small_budget")
+    source, table = stored(form, data[0], tmp_path)
+    X, y = ModalityDict({"whole": table, "spoilt": source}), data[1]
+    clf = OMIBClassifier(n_members=1, **FAST).fit(X, y)
+    name = damage(form, tmp_path, source)
+    before = vars(clf).copy()
+    for use in (lambda: clf.fit(X, y), lambda: clf.predict(X), lambda: np.asarray(X)):
+        with pytest.raises(OSError, match=rf"Modality 'spoilt': .*{name}") as raised:
+            use()
+        assert "rows end at byte" in str(raised.value) or "cannot be read" in str(raised.value)
+    assert vars(clf) == before
+
+
+def test_a_computation_of_dask_that_fails_is_named_with_its_modality(data, small_budget):
+    dask_array = pytest.importorskip("dask.array")
+
+    def fail(block):
+        raise OSError("no such share")
+
+    lost = dask_array.from_array(data[0], chunks=(90, 8)).map_blocks(fail, dtype="f4", meta=data[0])
+    with pytest.raises(OSError, match=r"Modality 'far': The dask array 'fail-.*no such share"):
+        OMIBClassifier(**FAST).fit({"far": lost}, data[1])
+
+
+@pytest.mark.parametrize("mode", ["r", "r+", "c"])
+def test_a_map_of_a_file_that_became_shorter_does_not_kill_the_process(tmp_path, mode):
+    mapped = save(np.ones((4000, 4)), tmp_path / "x.npy", mode)
+    held = ModalityDict({"a": mapped[1000:2000]})
+    os.truncate(tmp_path / "x.npy", 128 + 2000 * 32)  # to the end of these rows
+    assert np.asarray(held).sum() == 4000
+    os.truncate(tmp_path / "x.npy", 128 + 2000 * 32 - 1)
+    with pytest.raises(
+        OSError, match=r"Modality 'a': .*x.npy' has 64127 bytes.* byte 64128: it has"
+    ):
+        np.asarray(ModalityDict({"a": mapped[1000:2000]}))
+    assert np.asarray(ModalityDict({"a": mapped[1000:1999]})).sum() == 3996
+
+
+def test_a_file_that_is_gone_is_named(tmp_path, small_budget, data):
+    X = {"a": save(data[0], tmp_path / "x.npy")}
+    X = ModalityDict(X)
+    os.remove(tmp_path / "x.npy")
+    with pytest.raises(OSError, match=r"Modality 'a': The memory-mapped file .*FileNotFoundError"):
+        OMIBClassifier(**FAST).fit(X, data[1])
 
 
 # -- batches --------------------------------------------------------------------------------------

@@ -225,8 +225,10 @@ def check_block(
 def read_block(name: str, block: Block, rows: slice) -> Block:
     """Rows of a validated block, from a slice: those of a lazy block are checked here."""
     if isinstance(block, LazyBlock):
+        with naming_modality(name):
+            read = block.read(rows.start, rows.stop)
         # whether values may be missing is told where they are scaled
-        return check_block(name, block.read(rows.start, rows.stop), missing=True)
+        return check_block(name, read, missing=True)
     return take_rows(block, rows)
 
 
@@ -238,6 +240,16 @@ def iterate_block(name: str, block: Block) -> Iterator[Block]:
     edges = block.edges(rows_per_read(4 * prod(block.shape[1:]), block.stored_rows))
     for start, stop in pairwise(edges):
         yield read_block(name, block, slice(start, stop))
+
+
+def is_constant(block: Block) -> bool:
+    """Whether a validated block in memory has several rows that are all the same."""
+    if block.shape[0] < 2:
+        return False
+    if sparse.issparse(block):
+        alike = (block[:2].max(0) != block[:2].min(0)).nnz == 0
+        return alike and (block.max(0) != block.min(0)).nnz == 0
+    return bool((block[0] == block[1]).all() and (block == block[0]).all())
 
 
 def _check_dtype(name: str, block: Block) -> None:

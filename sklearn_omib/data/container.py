@@ -16,7 +16,7 @@ from scipy import sparse
 
 from .._compat import _get_column_indices
 from .._typing import Array, Block, Blocks, Modalities
-from .lazy import LazyBlock, as_lazy
+from .lazy import LazyBlock, ReadError, as_lazy
 
 SINGLE_MODALITY = "X"  # the name given to the only modality of a plain table
 
@@ -184,9 +184,11 @@ class ModalityDict:
         return object.__sizeof__(self) + sum(_n_bytes(block) for block in self.values())
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
-        return np.hstack([flatten_block(block) for block in self.values()]).astype(
-            dtype, copy=False
-        )
+        blocks = []
+        for name, block in self.items():
+            with naming_modality(name):
+                blocks.append(flatten_block(block))
+        return np.hstack(blocks).astype(dtype, copy=False)
 
     # -- how it looks ---------------------------------------------------------------------
     def _describe(self) -> Iterator[tuple[str, tuple[int, ...], str]]:
@@ -258,9 +260,9 @@ def naming_modality(name: str) -> Iterator[None]:
     """Put the name of the modality before the message of an error."""
     try:
         yield
-    except (ValueError, TypeError) as error:
-        kind = ValueError if isinstance(error, ValueError) else TypeError
-        raise kind(f"Modality {name!r}: {error}") from error
+    except (ValueError, TypeError, ReadError) as error:
+        kinds = (kind for kind in (ReadError, ValueError, TypeError) if isinstance(error, kind))
+        raise next(kinds)(f"Modality {name!r}: {error}") from error
 
 
 def as_block(name: str, block: Block) -> Block:

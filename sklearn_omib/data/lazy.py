@@ -8,7 +8,8 @@ from __future__ import annotations
 import mmap
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import accumulate
 from math import prod
 from numbers import Integral
@@ -40,6 +41,21 @@ def rows_per_read(row_bytes: int, stored_rows: int) -> int:
     if stored_rows * row_bytes > BUFFER_BYTES // 4:
         return wanted
     return max(1, wanted // stored_rows) * stored_rows
+
+
+class ReadError(OSError):
+    """Rows of a block outside memory cannot be read. The message names the file."""
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Say of whatever goes wrong what was being read."""
+    try:
+        yield
+    except (ReadError, MemoryError):
+        raise
+    except Exception as error:
+        raise ReadError(f"{what} cannot be read: {type(error).__name__}: {error}") from error
 
 
 class LazyBlock:
@@ -78,8 +94,21 @@ class LazyBlock:
     def __repr__(self) -> str:
         return f"{type(self).__name__}(shape={self.shape}, dtype={self.dtype})"
 
+    def where(self) -> str:
+        """What holds the values, for messages."""
+        return f"a {type(self.source).__name__}"
+
     def read(self, start: int, stop: int) -> Array:
-        """Return rows ``start`` to ``stop`` as an array of their own."""
+        """Return rows ``start`` to ``stop`` as an array of their own.
+
+        Raises
+        ------
+        ReadError
+        """
+        with reading(self.where()):
+            return self._read(start, stop)
+
+    def _read(self, start: int, stop: int) -> Array:
         raise NotImplementedError
 
     def take(self, rows: Array) -> Array:
@@ -139,7 +168,7 @@ class LazyRows(LazyBlock):
         self.rows: Array = rows
         self.columns = base.columns
 
-    def read(self, start: int, stop: int) -> Array:
+    def _read(self, start: int, stop: int) -> Array:
         return self.source.take(self.rows[start:stop])
 
     def take(self, rows: Array) -> Array:
@@ -158,7 +187,7 @@ class LazyColumns(LazyBlock):
         super().__init__(table, (len(table), width), table.dtype, table.stored_rows)
         self.picked = columns
 
-    def read(self, start: int, stop: int) -> Array:
+    def _read(self, start: int, stop: int) -> Array:
         return self.source.read(start, stop)[:, self.picked]
 
     def take(self, rows: Array) -> Array:
@@ -169,7 +198,8 @@ class MemoryMapBlock(LazyBlock):
     """A memory map, or any strided view of one.
 
     The pages of a file that a map has touched count as memory of the process. So each read opens
-    a map of its own, copies and closes it.
+    a map of its own, copies and closes it. A file that has become shorter than its array is told
+    before: a map that reaches beyond the end of its file kills the process that reads it.
     """
 
     def __init__(self, source: Any) -> None:
@@ -181,6 +211,9 @@ class MemoryMapBlock(LazyBlock):
         mapped_from = source.offset - source.offset % mmap.ALLOCATIONGRANULARITY
         self.offset = mapped_from + _address(source) - _address(np.frombuffer(buffer, np.uint8))
 
+    def where(self) -> str:
+        return f"The memory-mapped file {self.filename!r}"
+
     def _map(self, start: int, stop: int) -> Array:
         shape = (stop - start, *self.shape[1:])
         if 0 in shape:
@@ -189,14 +222,29 @@ class MemoryMapBlock(LazyBlock):
         before = -sum(min(0, step) for step in reach)  # bytes before the first value, if reversed
         first = self.offset + start * self.strides[0] - before
         n_bytes = before + sum(max(0, step) for step in reach) + self.dtype.itemsize
+        self._check_size(first + n_bytes)
         pages = np.memmap(self.filename, np.uint8, "r", first, (n_bytes,))
         return np.ndarray(shape, self.dtype, pages, before, self.strides)
 
-    def read(self, start: int, stop: int) -> Array:
+    def _check_size(self, needed: int) -> None:
+        size = os.path.getsize(self.filename)
+        if size < needed:
+            raise ReadError(
+                f"{self.where()} has {size} bytes, but its rows end at byte {needed}: it has "
+                "become shorter since it was opened. Write it anew, and open it again."
+            )
+
+    def check_file(self) -> None:
+        """Raise ReadError if the file is shorter than the array."""
+        with reading(self.where()):
+            self._map(0, len(self))
+
+    def _read(self, start: int, stop: int) -> Array:
         return np.array(self._map(start, stop), order="C")
 
     def _pick(self, rows: Array) -> Array:
-        return self._map(rows[0], rows[-1] + 1)[rows - rows[0]]
+        with reading(self.where()):
+            return self._map(rows[0], rows[-1] + 1)[rows - rows[0]]
 
     def _select(self, columns: Any) -> LazyBlock:
         if isinstance(columns, slice) and self.source is not None:
@@ -204,6 +252,7 @@ class MemoryMapBlock(LazyBlock):
         return super()._select(columns)
 
     def _whole(self) -> Array:
+        self.check_file()
         return self._map(0, len(self)) if self.source is None else self.source
 
     def __getstate__(self) -> dict[str, Any]:
@@ -221,15 +270,27 @@ class SlicedBlock(LazyBlock):
         stored = getattr(source, "shards", None) or getattr(source, "chunks", None) or (1,)
         super().__init__(source, source.shape, source.dtype, stored[0])
 
-    def read(self, start: int, stop: int) -> Array:
+    def where(self) -> str:
+        place = getattr(self.source, "store_path", None) or getattr(self.source, "store", "")
+        return f"The {type(self.source).__module__.partition('.')[0]} array {str(place)!r}"
+
+    def _read(self, start: int, stop: int) -> Array:
         return np.asarray(self.source[start:stop])
 
 
 class H5Block(SlicedBlock):
     """A dataset of an HDF5 file, pickled as the name of both."""
 
+    def __init__(self, source: Any) -> None:
+        super().__init__(source)
+        self.place = source.file.filename, source.name  # which a closed file does not know
+
+    def where(self) -> str:
+        filename, name = self.place
+        return f"The dataset {name!r} of the file {filename!r}"
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return _open_h5, (self.source.file.filename, self.source.name)
+        return _open_h5, self.place
 
 
 def _open_h5(filename: str, name: str) -> H5Block:
@@ -248,7 +309,10 @@ class DaskBlock(LazyBlock):
             )
         super().__init__(source, source.shape, source.dtype, max(source.chunks[0], default=1))
 
-    def read(self, start: int, stop: int) -> Array:
+    def where(self) -> str:
+        return f"The dask array {self.source.name!r}"
+
+    def _read(self, start: int, stop: int) -> Array:
         return np.asarray(self.source[start:stop].compute(scheduler="synchronous"))
 
 
@@ -259,11 +323,16 @@ class ParquetBlock(LazyBlock):
     """
 
     def __init__(
-        self, source: Any, files: Sequence[Any], schema: Any, columns: list[str] | None = None
+        self,
+        source: Any,
+        files: Sequence[Any],
+        schema: Any,
+        columns: list[str] | None = None,
+        paths: Sequence[str] = (),
     ) -> None:
         index = (schema.pandas_metadata or {}).get("index_columns", ())
         self.columns = columns or [name for name in schema.names if name not in index]
-        self.files, self.schema = files, schema
+        self.files, self.schema, self.paths = files, schema, paths
         self._groups = [
             (file, group) for file in self.files for group in range(file.num_row_groups)
         ]
@@ -275,12 +344,20 @@ class ParquetBlock(LazyBlock):
             np.result_type(np.float32, *types), max(sizes, default=1),
         )  # fmt: skip
 
-    def read(self, start: int, stop: int) -> Array:
+    def where(self) -> str:
+        return self._named(0) if len(self.files) == 1 else "A dataset of parquet files"
+
+    def _named(self, place: int) -> str:
+        """A file by its path, which a ParquetFile that was given does not know."""
+        return f"The parquet file {self.paths[place]!r}" if self.paths else "The ParquetFile"
+
+    def _read(self, start: int, stop: int) -> Array:
         table = np.empty((stop - start, *self.shape[1:]), self.dtype)
         first, last = np.searchsorted(self._starts, [start + 1, stop]) - [1, 1]
         for i in range(first, last + 1 if stop > start else first):
             (file, group), begin = self._groups[i], self._starts[i]
-            rows = file.read_row_group(group, columns=self.columns, use_threads=False)
+            with reading(self._named(self.files.index(file))):
+                rows = file.read_row_group(group, columns=self.columns, use_threads=False)
             lo, hi = max(start, begin), min(stop, self._starts[i + 1])
             rows = rows.slice(lo - begin, hi - lo)
             for j, column in enumerate(rows.select(self.columns)):
@@ -289,7 +366,7 @@ class ParquetBlock(LazyBlock):
 
     def _select(self, columns: Any) -> LazyBlock:
         names = np.array(self.columns)[columns].tolist()
-        return ParquetBlock(self.source, self.files, self.schema, names)
+        return ParquetBlock(self.source, self.files, self.schema, names, self.paths)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.files[0] is self.source:
@@ -317,8 +394,11 @@ def _open_dataset(dataset: Any, columns: list[str] | None = None) -> ParquetBloc
     if getattr(dataset.format, "default_extname", None) != "parquet":
         raise ValueError(f"a pyarrow dataset must be of parquet files, got {dataset!r}.")
     open_file = dataset.filesystem.open_input_file
-    files = [pyarrow.parquet.ParquetFile(open_file(path)) for path in dataset.files]
-    return ParquetBlock(dataset, files, dataset.schema, columns)
+    files = []
+    for path in dataset.files:
+        with reading(f"The parquet file {path!r}"):
+            files.append(pyarrow.parquet.ParquetFile(open_file(path)))
+    return ParquetBlock(dataset, files, dataset.schema, columns, dataset.files)
 
 
 def _parquet_file(file: Any) -> ParquetBlock:
@@ -338,8 +418,13 @@ def as_lazy(block: Block) -> Block:
     """Return the lazy block that reads an object outside memory; any other object as it is."""
     if isinstance(block, np.memmap):
         # a private copy of the file ("c") may differ from it, and a deleted file is not reopened
-        on_file = block.mode != "c" and block.filename and os.path.exists(block.filename)
-        return MemoryMapBlock(block) if on_file else block
+        if not block.filename or not os.path.exists(block.filename):
+            return block
+        mapped = MemoryMapBlock(block)
+        if block.mode != "c":
+            return mapped
+        mapped.check_file()
+        return block
     for module, name, kind in _KINDS:
         known = getattr(sys.modules.get(module), name, None)
         if known is not None and isinstance(block, known):

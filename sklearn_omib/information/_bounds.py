@@ -39,7 +39,8 @@ class BetaBounds:
     ----------
     lower, upper : float
         M_l = 1 / (W sum_m H(v_m)) and M_u = 1 / (W H(v_1, .., v_M)). The theorem holds on
-        (0, M_u]; the paper's M_l only speeds training up.
+        (0, M_u]; the paper's M_l only speeds training up. Where all modalities are constant there
+        is nothing to keep, and both are 1/W, above which a nat costs more than it can gain.
     entropies : dict of str to float
         H(v_m) of each modality.
     joint_entropy : float
@@ -132,7 +133,12 @@ def estimate_beta_bounds(
     Raises
     ------
     ValueError
-        If an option is not one of those listed, or the estimated joint entropy not positive.
+        If an option is not one of those listed, or the estimated joint entropy negative or NaN.
+
+    Warns
+    -----
+    UserWarning
+        If the entropy of a modality, or of all of them, is not positive.
 
     Notes
     -----
@@ -173,8 +179,8 @@ def estimate_beta_bounds(
         method = f"I(v; v) by {type(estimator).__name__}"
     _check_entropies(entropies, joint_entropy, method)
     return BetaBounds(
-        lower=1 / (total_weight * sum(entropies.values())),
-        upper=1 / (total_weight * joint_entropy),
+        lower=1 / (total_weight * (sum(entropies.values()) if joint_entropy else 1)),
+        upper=1 / (total_weight * (joint_entropy or 1)),
         entropies=entropies,
         joint_entropy=joint_entropy,
         total_weight=total_weight,
@@ -182,7 +188,9 @@ def estimate_beta_bounds(
         noise=noise if joint_by_noise else None,
         n_samples=len(X),
         sensitivity={
-            s2: 1 / (total_weight * joint_by_noise[s2]) for s2 in SENSITIVITY if joint_by_noise
+            s2: 1 / (total_weight * (joint_by_noise[s2] or 1))
+            for s2 in SENSITIVITY
+            if joint_by_noise
         },
     )
 
@@ -204,10 +212,11 @@ def _seeded(estimator: Any, random_state: RandomState) -> Any:
 
 
 def _check_entropies(entropies: Mapping[str, float], joint_entropy: float, method: str) -> None:
-    if not joint_entropy > 0:
+    if not joint_entropy >= 0:
         raise ValueError(
-            f"The joint entropy is estimated as {joint_entropy:.3g} nats ({method}); it must be "
-            f"positive. Are all modalities constant? They are {list(entropies)}."
+            f"The joint entropy is estimated as {joint_entropy:.3g} nats ({method}); it cannot be "
+            f"negative. The modalities are {list(entropies)}; entropies of each are "
+            f"{list(entropies.values())}."
         )
     for name, value in entropies.items():
         if not value > 0:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from .layers import linear, mlp
 from .random import Dropout
-from .stacking import copy_module, side_by_side
+from .stacking import copy_module, shape_of, side_by_side
 
 
 class SparseBatch(NamedTuple):
@@ -408,6 +408,58 @@ def _foreign(name: str, encoder: nn.Module | Factory, sample_shape: tuple[int, .
                 f"{type(encoder).__name__}."
             )
     return own_dropout(copy_module(encoder))
+
+
+def encoding(
+    name: str, encoder: nn.Module, v: Input, sample_shape: tuple[int, ...], width: int
+) -> Tensor:
+    """z_m = Enc_m(v_m) of one modality, of the shape that other layers count on.
+
+    Raises
+    ------
+    ValueError
+        If the encoder fails or returns another shape; the message names the modality.
+    """
+    before = _batch_dims(v, sample_shape)
+    try:
+        z = encoder(v)
+    except Exception as error:
+        if lacks_memory(error):
+            raise
+        raise ValueError(
+            f"The encoder of modality {name!r} failed{_when(encoder)} on a batch of shape "
+            f"{(before[-1], *sample_shape)}: {error}"
+        ) from error
+    if getattr(z, "shape", None) != (*before, width):
+        raise ValueError(
+            f"The encoder of modality {name!r} must return a tensor of shape (batch, {width}), as "
+            f"when it was built; for a batch of shape {(before[-1], *sample_shape)} it returned "
+            f"{shape_of(z, len(before) - 1)}{_when(encoder)}."
+        )
+    return z
+
+
+def _batch_dims(v: Input, sample_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Dimensions of an input before those of a sample: the networks, if any, and the batch."""
+    if isinstance(v, SparseBatch):
+        return (len(v.offsets),)
+    if isinstance(v, list):
+        return len(v), len(v[0].offsets)
+    return tuple(v.shape[: v.ndim - len(sample_shape)])
+
+
+def _when(encoder: nn.Module) -> str:
+    return " in training mode" if encoder.training else ""
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that a device, or the CPU, is out of memory."""
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return True
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in said or "can't allocate memory" in said
+    )
 
 
 def own_dropout(module: nn.Module) -> nn.Module:

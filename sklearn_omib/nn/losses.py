@@ -117,10 +117,15 @@ class GaussianTask(TaskLoss):
         return ((branch - fused).square() / (2 * self._variance_for(branch))).sum(-1)
 
     def prior_loss(self, y: Tensor, weight: Tensor) -> Tensor:
-        """Sum over outputs of 1/2 (ln var + 1 + ln 2 pi); y of shape (n_samples, n_outputs)."""
+        """Sum over outputs of 1/2 (ln var + 1 + ln 2 pi); y of shape (n_samples, n_outputs).
+
+        Of a constant output, 1/2 ln 2 pi: its residual variance stays 1.
+        """
         weight = weight.unsqueeze(-1)
-        variance = (weight * (y - (weight * y).mean(0)).square()).mean(0).clamp_min(MIN_VARIANCE)
-        return 0.5 * (variance.log() + 1 + log(2 * pi)).sum()
+        variance = (weight * (y - (weight * y).mean(0)).square()).mean(0)
+        varies = variance > 0
+        variance = torch.where(varies, variance.clamp_min(MIN_VARIANCE), 1.0)
+        return 0.5 * (variance.log() + varies + log(2 * pi)).sum()
 
     def _variance_for(self, output: Tensor) -> Tensor:
         """The variances of stacked networks, of shape (n_networks, n_outputs), lined up."""
@@ -130,12 +135,17 @@ class GaussianTask(TaskLoss):
 
     @torch.no_grad()
     def update(self, output: Tensor, y: Tensor, weight: Tensor) -> None:
-        """Move s^2 towards the weighted mean squared residual of a batch."""
+        """Move s^2 towards the weighted mean squared residual of a batch.
+
+        That of an output whose target is 0 throughout stays as it is: it would fall until what is
+        left of the noise in a constant outweighed all other outputs.
+        """
         residual = (weight.unsqueeze(-1) * (y - output).square()).sum(-2)
         tiny = torch.finfo(weight.dtype).tiny
         residual = residual / weight.sum(-1, keepdim=True).clamp_min(tiny)
         # a new tensor: the loss of this batch still needs the old one for its gradient
-        self.variance = self.variance.lerp(residual, 1 - self.decay).clamp_min(MIN_VARIANCE)
+        moved = self.variance.lerp(residual, 1 - self.decay).clamp_min(MIN_VARIANCE)
+        self.variance = torch.where((y != 0).any(-2), moved, self.variance)
 
     def variance_loss(self, output: Tensor, log_variance: Tensor, y: Tensor) -> Tensor:
         """-ln N(y; yhat, s^2 exp(log_variance)) per sample, up to terms without log_variance.

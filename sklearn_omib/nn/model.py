@@ -1,13 +1,13 @@
 """Networks of several modalities: encoders, codes, fusion, head and branches; that of OMIB."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from .bottleneck import Code, Projection, VariationalBottleneck
-from .encoders import Factory, Inputs, build_encoder, presence
+from .encoders import Factory, Inputs, build_encoder, encoding, presence
 from .fusion import Fused, make_fusion
 from .layers import linear, mlp
 from .random import AnyGenerator, Dropout, standard_normal_like
@@ -151,7 +151,8 @@ class FusionNetwork(nn.Module):
         # lists, not ModuleDicts: a modality may bear a name no module may ("a.b", "type")
         self.encoders = nn.ModuleList()
         branch_maps: list[nn.Module] = []
-        bottlenecks, widths = [], set()
+        bottlenecks, self.shapes = [], dict(sample_shapes)
+        self.widths: list[int] = []  # of z_m
         for name, shape in sample_shapes.items():
             encoder, width = build_encoder(
                 name,
@@ -165,13 +166,13 @@ class FusionNetwork(nn.Module):
                 stack=stack,
             )
             self.encoders.append(encoder)
-            widths.add(width)
+            self.widths.append(width)
             if branches is not None:
                 read = {"encoding": width, "code": latent_dim}.get(branches, width + latent_dim)
                 branch_maps.append(mlp(read, hidden_dim, n_outputs, head_layers, dropout, stack))
             bottleneck = CODES[code] if isinstance(code, str) else code
             bottlenecks.append(bottleneck(width, latent_dim, stack))
-        self.together = stack is not None and len(widths) == 1 and isinstance(code, str)
+        self.together = stack is not None and len({*self.widths}) == 1 and isinstance(code, str)
         self.bottlenecks = PerModality(bottlenecks, self.together)
         self.branches = PerModality(branch_maps, self.together and bool(branch_maps))
         self.fusion = make_fusion(fusion, len(self.names), latent_dim, n_heads, dropout, stack)
@@ -194,8 +195,13 @@ class FusionNetwork(nn.Module):
             One tensor of shape (n_networks, n_modalities, batch, width) where networks side by
             side have encoders of one width.
         """
-        z = [encoder(inputs[name]) for name, encoder in zip(self.names, self.encoders, strict=True)]
+        z = list(self.encodings(inputs))
         return torch.stack(z, -3) if self.together else z
+
+    def encodings(self, inputs: Inputs) -> Iterator[Tensor]:
+        """z_m of one modality after the other, each of shape (batch, width_m)."""
+        for name, encoder, width in zip(self.names, self.encoders, self.widths, strict=True):
+            yield encoding(name, encoder, inputs[name], self.shapes[name], width)
 
     def compress(self, z: Encodings, present: Tensor | None = None) -> Code:
         """Codes of all modalities side by side (eq. 6).

@@ -34,9 +34,13 @@ class Copies(nn.Module):
         # a module may work in place, on memory that others read too
         is_input = torch.is_tensor(x) and not x.requires_grad
         parts = [part.clone() for part in x] if is_input and len(x) > 1 else x
-        return torch.stack(
-            [self.networks[k](parts[k], *(other[k] for other in more)) for k in self._in_turn()]
-        )
+        outputs = [
+            self.networks[k](parts[k], *(other[k] for other in more)) for k in self._in_turn()
+        ]
+        shapes = list(dict.fromkeys(map(shape_of, outputs)))
+        if len(shapes) > 1 or not torch.is_tensor(outputs[0]):
+            raise ValueError(f"it returned {' and '.join(shapes)}.")
+        return torch.stack(outputs)
 
     def _in_turn(self) -> Iterator[int]:
         """Count the networks; twins find their generator where the first of them did."""
@@ -70,6 +74,12 @@ class Copies(nn.Module):
         """What network k has learned."""
         learned = [p.data for p in self.networks[k].parameters() if p.requires_grad]
         return [*learned, *self.networks[k].buffers()]
+
+
+def shape_of(output: Any, skipped: int = 0) -> str:
+    """The shape of what a module returned, or its type, for messages."""
+    shape = getattr(output, "shape", None)
+    return type(output).__name__ if shape is None else f"shape {tuple(shape[skipped:])}"
 
 
 def copy_module(module: M, known: Mapping[int, Any] | None = None) -> M:

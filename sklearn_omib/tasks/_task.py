@@ -22,6 +22,7 @@ class Task:
     narrow_table_encoder: ClassVar[str] = "mlp"
     auto_beta: ClassVar[float] = 1.0  # of M_u: beta="auto" (benchmarks/evidence/defaults.py)
     structure: ClassVar[tuple[str, ...]] = ()  # attributes that weights depend on
+    prior: Any = None  # what is predicted of every sample, where inputs are all alike
 
     def learn(self, y: ArrayLike) -> None:
         """Learn the coding of a target; raise ValueError where it teaches nothing."""
@@ -64,6 +65,10 @@ class Task:
         """Loss of the best constant prediction, in nats; None where there is none to compare."""
         loss, _ = self.loss()
         return float(loss.prior_loss(torch.tensor(target), torch.tensor(weight)))
+
+    def best_constant(self, target: Array, weight: Array) -> Any:
+        """The prediction from no inputs, as :attr:`prior`; None where a task has no such."""
+        return None
 
     def after_warm_up(self, net: StackedNet) -> None:
         """What the main phase needs to know of the warmed-up networks."""

@@ -88,6 +88,11 @@ class Classification(Task):
     def loss(self, stack: int | None = None) -> tuple[TaskLoss, int]:
         return BernoulliTask() if self.multilabel else CategoricalTask(), len(self.classes)
 
+    def best_constant(self, target: Array, weight: Array) -> Array:
+        if self.multilabel:
+            return np.average(target, axis=0, weights=weight)
+        return np.bincount(target, weight, len(self.classes)) / weight.sum()
+
     def log_probability(self, scores: Array) -> Array:
         """Log-probabilities of the mean of networks, from the scores of each.
 
@@ -99,6 +104,9 @@ class Classification(Task):
         -------
         ndarray of shape (n_samples, n_classes)
         """
+        if self.prior is not None:
+            log_prior = np.log(np.maximum(self.prior, np.finfo(np.float32).tiny))
+            return np.tile(log_prior, (scores.shape[1], 1))
         scores = scores.astype(np.float64)
         if self.multilabel:
             logs = -np.logaddexp(0, -scores)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -26,28 +27,54 @@ class Regression(Task):
     def learn(self, y: ArrayLike) -> None:
         target = _checked(y)
         columns = target.reshape(len(target), -1)
-        constant = np.flatnonzero(np.ptp(columns, axis=0) == 0)
-        if len(constant):
-            where = "" if target.ndim == 1 else f" in outputs {constant.tolist()}"
-            raise ValueError(f"y is constant{where}; there is nothing to learn.")
-        self.scaler = StandardScaler().set_output(transform="default").fit(columns)
-        if not (np.isfinite(self.scaler.var_) & (self.scaler.var_ > 0)).all():
-            raise ValueError("y is too small or too large to standardise; change its units.")
         self.one_output = target.ndim == 1
+        self.location, self.scale = columns[0], np.ones(columns.shape[1])
+        self.varies = np.zeros(columns.shape[1], dtype=bool)
+        self._settle(columns)
+        if not self.varies.all():
+            constant = np.flatnonzero(~self.varies)
+            where = "" if self.one_output else f" in outputs {constant.tolist()}"
+            warnings.warn(
+                f"y is constant{where}. Predictions are that constant, "
+                f"{self.location[constant].tolist()}, and certain of it.",
+                UserWarning,
+                stacklevel=2,
+            )
+
+    def _settle(self, columns: Array) -> None:
+        """Learn the scale of the outputs that vary for the first time."""
+        scaler = StandardScaler().fit(columns)
+        with np.errstate(over="ignore"):
+            too_small = (scaler.var_ == 0) & (np.ptp(columns, axis=0) > 0)
+        if too_small.any() or not np.isfinite(scaler.var_).all():
+            raise ValueError("y is too small or too large to standardise; change its units.")
+        # scikit-learn leaves what varies by no more than rounding at the scale 1
+        fresh = (scaler.scale_ == np.sqrt(scaler.var_)) & ~self.varies
+        self.location = np.where(fresh, scaler.mean_, self.location)
+        self.scale = np.where(fresh, scaler.scale_, self.scale)
+        self.varies = self.varies | fresh
 
     def encode(self, y: ArrayLike) -> Array:
         target = _checked(y)
         columns = target.reshape(len(target), -1)
-        n_outputs = self.scaler.n_features_in_
+        n_outputs = len(self.scale)
         if columns.shape[1] != n_outputs or self.one_output != (target.ndim == 1):
             raise ValueError(
                 f"y has shape {target.shape}, but {n_outputs} outputs were seen when fit began."
             )
-        return self.scaler.transform(columns).astype(np.float32)
+        if not self.varies.all():  # constant until now; a later chunk may tell otherwise
+            self._settle(np.vstack([self.location, columns]))
+        coded = (columns - self.location) / self.scale
+        coded[:, ~self.varies] = 0
+        return coded.astype(np.float32)
+
+    def best_constant(self, target: Array, weight: Array) -> tuple[Array, Array]:
+        mean = np.average(target, axis=0, weights=weight)
+        variance = np.average((target - mean) ** 2, axis=0, weights=weight)
+        return mean, np.sqrt(variance)
 
     def loss(self, stack: int | None = None) -> tuple[TaskLoss, int]:
-        n_outputs = self.scaler.n_features_in_
-        return GaussianTask(n_outputs, stack=stack), n_outputs
+        return GaussianTask(len(self.scale), stack=stack), len(self.scale)
 
     def after_training(self, net: StackedNet) -> None:
         """Scale the predicted variance to the errors on rows held out."""
@@ -64,7 +91,10 @@ class Regression(Task):
 
     def mean(self, predictions: Array) -> Array:
         """Predictions in units of the target, from (n_networks, n_samples, n_outputs)."""
-        mean = self.scaler.inverse_transform(predictions.astype(np.float64).mean(0))
+        mean = predictions.astype(np.float64).mean(0)
+        if self.prior is not None:
+            mean[:] = self.prior[0]
+        mean = np.where(self.varies, mean * self.scale + self.location, self.location)
         return mean[:, 0] if self.one_output else mean
 
     def std(self, predictions: Array, log_variance: Array, variance: Array) -> Array:
@@ -77,7 +107,10 @@ class Regression(Task):
         """
         within = np.mean(variance[:, None] * np.exp(log_variance), axis=0, dtype=np.float64)
         between = predictions.astype(np.float64).var(0)
-        std = np.sqrt(within + between) * self.scaler.scale_
+        std = np.sqrt(within + between)
+        if self.prior is not None:
+            std[:] = self.prior[1]
+        std = np.where(self.varies, std * self.scale, 0.0)
         return std[:, 0] if self.one_output else std
 
 

@@ -1,5 +1,6 @@
 """The device of a fit, and the CPU threads it uses."""
 
+import gc
 import os
 import threading
 from collections.abc import Iterator
@@ -59,6 +60,17 @@ def _usable(device: str | torch.device) -> torch.device:
         return torch.device("cpu")
     torch.empty(0, device=device)
     return device
+
+
+class OutOfMemoryError(torch.cuda.OutOfMemoryError):
+    """A fit does not fit into memory, not with half of the batch size either."""
+
+
+def free_memory(device: str | torch.device) -> None:
+    """Give back to the device what nobody holds any more."""
+    gc.collect()  # frames of an error hold tensors
+    if str(device).startswith(("auto", "cuda")) and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 # Tensors of a step are some hundred kB, which glibc would take from the system and give back one by

@@ -36,6 +36,7 @@ from ..nn.encoders import presence
 from ..nn.stacking import are_finite, keep, put, select
 from .devices import device_or_cpu
 from .history import packed, terms_of, unpacked
+from .interrupts import obey
 from .optimizer import StackedAdamW
 from .processes import ProcessGroup
 
@@ -89,6 +90,11 @@ def sampling(bottlenecks: Any, generator: Generator) -> Iterator[None]:
     finally:
         for bottleneck, own in zip(bottlenecks.eval(), before, strict=True):
             bottleneck.generator = own
+
+
+def _among(terms: Sequence[str]) -> str:
+    """Which terms of a loss are to blame, for messages."""
+    return f", and so {'is' if len(terms) == 1 else 'are'} {', '.join(terms)}" if terms else ""
 
 
 def _in_float32(output: Any) -> Any:
@@ -165,6 +171,7 @@ class StackedNet(NeuralNet):
     precision = "float32"
     group: ProcessGroup | None = None  # that shares the fit
     keeps_last = False
+    n_ended = 0  # rows of the history whose epochs have ended, best states noted
     spares_failed = False  # whether others go on where a network diverges
     moments: StackedAdamW | None = None  # to go on with
 
@@ -318,14 +325,29 @@ class StackedNet(NeuralNet):
         for networks in self.groups(only):
             self.live = self._enter(networks, self.moments if keep_moments else None)
             self.notify("on_train_begin", X=None, y=None)
-            with suppress(StopTraining):
-                self.fit_loop(None, epochs=epochs)
+            self.n_ended = len(self.history)
+            try:
+                with suppress(StopTraining):
+                    self.fit_loop(None, epochs=epochs)
+            except KeyboardInterrupt:
+                self._break_off()
+                raise
             if not self.stops_by_validation:
                 self.note(range(len(self.live.networks)))
             self._check_weights()
             self.notify("on_train_end", X=None, y=None)
             self.moments = self.live.optimizer.detached() if keep_moments else None
         return self
+
+    def _break_off(self) -> None:
+        """Forget the epoch that has not ended: networks are as they were noted before it."""
+        del self.history[self.n_ended :]
+        self.notify("on_train_end", X=None, y=None)
+
+    def usable(self) -> list[int]:
+        """Networks that have had an epoch of the main phase and have finite weights."""
+        finite = are_finite(self.module_, self.n_networks).tolist()
+        return [k for k in range(self.n_networks) if finite[k] and self.n_epochs(k)]
 
     def groups(self, only: Iterable[int] | None = None) -> Iterator[list[int]]:
         """Lists of networks with as many rows as one another, those that failed left out."""
@@ -441,6 +463,7 @@ class StackedNet(NeuralNet):
             group.stage = f"in epoch {len(self.history)} ({self.phase})"
         batches, terms, sizes = self._batches(iterator), [], []
         for batch in batches:
+            obey()
             step = step_fn(batch, **fit_params)
             terms.append(step.flat())
             sizes.append(batch[2].shape[1] if group is None else group.n_rows)
@@ -468,17 +491,56 @@ class StackedNet(NeuralNet):
                 self.history.record(f"weight_{name}", values)
         diverged = np.flatnonzero(~np.isfinite(means["loss"]))
         if len(diverged):
-            self._fail(diverged, f"the loss is {means['loss'][diverged[0]]}")
+            of_first = {name: values[diverged[0]] for name, values in means.items()}
+            terms = [name for name, value in of_first.items()
+                     if name != "loss" and not np.isfinite(value)]  # fmt: skip
+            rows = "" if prefix == "train" else " on the rows to stop by"
+            self._fail(diverged, f"the loss is {of_first['loss']}", f"{rows}{_among(terms)}")
 
-    def _fail(self, places: Array, what: str) -> None:
+    def _fail(self, places: Array, what: str, more: str = "") -> None:
         reason = (
-            f"Training diverged: {what} in epoch {len(self.history)} ({self.phase}). Lower "
-            "learning_rate, or check the scale of inputs and target."
+            f"Training diverged: {what} in epoch {len(self.history)} ({self.phase}){more}. "
+            f"{self._remedy(int(places[0]))} Nothing of this training is kept: the estimator is as "
+            "it was before."
         )
         if not self.spares_failed:
             raise ValueError(reason)
         for place in places:
             self.failed.setdefault(self.live.networks[place], reason)
+
+    def _remedy(self, place: int) -> str:
+        """What to do about a network that diverged, by encodings of its rows in another pass."""
+        network = self.live.networks[place]
+        lower = "Lower learning_rate, or check the scale of inputs and target."
+        at_first = self._not_finite(select(self.module_, [network]), network)
+        if at_first:
+            return (
+                f"The encoder of modality {at_first} returns what is not finite, though its "
+                "weights and inputs are. Mend it, or check the scale of what it reads."
+            )
+        at_last = self._not_finite(select(self.live.module, [place]), network)
+        if at_last:
+            return (
+                f"The encoder of modality {at_last} returns what is not finite with the weights "
+                f"it had come to. {lower}"
+            )
+        return lower
+
+    def _not_finite(self, module: Any, network: int) -> str:
+        """Modalities whose encoders return what is not finite in training, if weights are."""
+        if not bool(are_finite(module, 1).all()):
+            return ""
+        encoders = getattr(module.train(), "network", module)
+        here = torch.device(self.device)
+        devices = [here] if here.type == "cuda" else []
+        batches = Batches([self.families[self.family[network]].train], [0], self.batch_size)
+        with torch.no_grad(), torch.random.fork_rng(devices=devices), suppress(ValueError):
+            for inputs, _, _ in batches:
+                finite = [bool(z.isfinite().all()) for z in encoders.encodings(inputs)]
+                if not all(finite):
+                    pairs = zip(module.names, finite, strict=True)
+                    return " and of ".join(repr(name) for name, is_fine in pairs if not is_fine)
+        return ""
 
     def _check_weights(self) -> None:
         networks = self.live.networks

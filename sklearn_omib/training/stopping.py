@@ -44,6 +44,8 @@ class Patience:
 class Stopping(Callback):
     """Dismiss networks that have settled, noting each where its validation task loss is lowest.
 
+    Without rows to stop by, the last epoch that has ended is noted.
+
     The task loss, not the total: the KL falls long after prediction has stopped to gain. Networks
     that diverged are dismissed too.
 
@@ -65,6 +67,9 @@ class Stopping(Callback):
             is_best, settled = self.patience_.update(loss)
             net.note(np.flatnonzero(is_best).tolist())
             stop |= settled
+        elif net.phase == "main":
+            net.note(range(len(net.live.networks)))  # what is left if the next epoch does not end
+        net.n_ended = len(net.history)
         if stop.any():
             self.patience_.keep(~stop)
             net.dismiss(np.flatnonzero(stop).tolist())

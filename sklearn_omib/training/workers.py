@@ -28,6 +28,7 @@ from .._typing import Array
 from ..data.batches import Batch
 from ..nn import ObjectiveTerms
 from ..nn.stacking import copies, tensors
+from .interrupts import ask, obey
 from .net import StackedNet
 
 # what a net has learned: weights of network and objective, history, failures
@@ -36,6 +37,7 @@ Learned: TypeAlias = tuple[list[list[Array]], list[dict[str, Any]], dict[int, st
 TOGETHER = 3  # networks trained at a time: with more, a second core has too little to do
 USUAL_EPOCHS, FEWEST_STEPS = 30, 60  # half a second
 PATIENCE = 60.0  # seconds without a sign of life
+LOOK_UP = 0.1  # seconds after which who waits asks whether to go on
 
 
 def count_jobs(net: StackedNet, n_jobs: int | None, n_epochs: int) -> int:
@@ -89,7 +91,15 @@ def train_in_parts(
     edges = np.linspace(0, len(families), n_parts + 1).round().astype(int).tolist()
     shares = [[k for own in families[i:j] for k in own] for i, j in pairwise(edges)]
     parts = [net.part(networks) for networks in shares]
-    _train_apart(parts, train, n_jobs)
+    try:
+        _train_apart(parts, train, n_jobs)
+    except KeyboardInterrupt:  # what there is may be of use
+        _absorb(net, parts, shares)
+        raise
+    _absorb(net, parts, shares)
+
+
+def _absorb(net: StackedNet, parts: list[StackedNet], shares: list[list[int]]) -> None:
     for part, networks in zip(parts, shares, strict=True):
         net.absorb(part, networks)
 
@@ -107,6 +117,10 @@ def _train_apart(nets: list[StackedNet], train: Callable[[StackedNet], Any], n_j
             train(nets[i])
         for child in children:
             child.finish()
+    except KeyboardInterrupt:
+        for child in children:
+            child.stop()
+        raise
     finally:
         for child in children:
             child.end()
@@ -114,6 +128,8 @@ def _train_apart(nets: list[StackedNet], train: Callable[[StackedNet], Any], n_j
 
 class _Child:
     """A process that trains some nets."""
+
+    taken = False  # whether what it has learned has come
 
     def __init__(self, nets: list[StackedNet], train: Callable[[StackedNet], Any]) -> None:
         self.nets, self.train = nets, train
@@ -130,11 +146,17 @@ class _Child:
         """What the child does, and nothing after it."""
         try:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
-            for net in self.nets:
-                net.callbacks_ = [pair for pair in net.callbacks_ if pair[0] != "progress"]
-                _let_beat(net, pipe)
-                self.train(net)
-            pipe.send([_learned(net) for net in self.nets])  # waits for the parent to read
+            signal.signal(signal.SIGUSR1, ask)
+            interrupted = False
+            try:
+                for net in self.nets:
+                    net.callbacks_ = [pair for pair in net.callbacks_ if pair[0] != "progress"]
+                    _let_beat(net, pipe)
+                    self.train(net)
+            except KeyboardInterrupt:
+                interrupted = True
+            learned = [_learned(net) for net in self.nets]
+            pipe.send((learned, interrupted))  # waits for the parent to read
         except BaseException as error:
             with suppress(Exception):
                 pipe.send(error)
@@ -144,16 +166,37 @@ class _Child:
     def finish(self) -> None:
         """Take what the child has learned, or train here where it is lost."""
         try:
-            for net, learned in zip(self.nets, self._received(), strict=True):
-                _take(net, learned)
+            if self.take():
+                raise KeyboardInterrupt
         except EOFError:
             self.end()
             for net in self.nets:
                 self.train(net)
 
-    def _received(self) -> list[Learned]:
-        while self.pipe.poll(PATIENCE):
-            received = self.pipe.recv()
+    def stop(self) -> None:
+        """Tell the child to stop, and take what it has learned until then, if it says so."""
+        if not self.pid or self.taken:
+            return
+        os.kill(self.pid, signal.SIGUSR1)
+        with suppress(Exception):  # of a child that is lost, nothing is kept
+            self.take(waits=False)
+
+    def take(self, waits: bool = True) -> bool:
+        """Take what the child has learned; returns whether it was interrupted."""
+        learned, interrupted = self._received(waits)
+        self.taken = True
+        for net, own in zip(self.nets, learned, strict=True):
+            _take(net, own)
+        return interrupted
+
+    def _received(self, waits: bool) -> tuple[list[Learned], bool]:
+        heard = time.monotonic()
+        while time.monotonic() - heard < (PATIENCE if waits else PATIENCE / 6):
+            if waits:
+                obey()
+            if not self.pipe.poll(LOOK_UP):
+                continue
+            heard, received = time.monotonic(), self.pipe.recv()
             if isinstance(received, BaseException):
                 raise received
             if received is not None:
