@@ -24,6 +24,7 @@ from ._typing import Array, Modalities
 from .data.batches import PREDICT_BATCH, ROWS_IN_STEP, TensorData, batch_edges
 from .data.checks import validate_modalities
 from .data.container import ModalityDict, take_rows
+from .data.foreign import with_samples
 from .data.scaling import BlockScaler
 from .data.streams import StreamData, buffer_rows, in_storage_order, is_streamed, sample_rows
 from .methods import Method
@@ -32,6 +33,7 @@ from .tasks import Task
 from .training.devices import cpu_threads, resolve_device
 from .training.net import PRECISIONS, XI, Family, StackedNet
 from .training.plan import (
+    MIN_SAMPLES_TO_SPLIT,
     Plan,
     count_members,
     draw,
@@ -115,6 +117,8 @@ class BaseMultimodal(
     _method: Method
     _task: Any  # the task of a child, which it asks more than others have
     _structure: dict[str, Any]
+    _split_seeds: list[int]  # of the networks' validation rows
+    _weight_unit: float  # what weighs 1 in chunks
     _rng: np.random.RandomState
 
     @abstractmethod
@@ -185,7 +189,7 @@ class BaseMultimodal(
             resume = hasattr(self, "net_")
             rng = common_random_state(self.random_state)
             self._begin(task, resume)
-            checked = self._check_input(X, y, sample_weight, None, reset=not resume)
+            checked = self._check_input(X, y, sample_weight, None, not resume, chunk=True)
             rng = copy.deepcopy(self._rng) if resume else rng  # a chunk that fails leaves no trace
             self._train(checked, rng, resume, chunk=True)
             self.n_iter_ = self.net_.n_epochs()
@@ -222,9 +226,19 @@ class BaseMultimodal(
         return own | {"method": type(method)}
 
     def _check_input(
-        self, X: Modalities, y: Any, sample_weight: Any, groups: Any, reset: bool
+        self,
+        X: Modalities,
+        y: Any,
+        sample_weight: Any,
+        groups: Any,
+        reset: bool,
+        chunk: bool = False,
     ) -> Checked:
-        """Validated modalities, coded target, weights of mean 1 and groups, weight 0 left out."""
+        """Validated modalities, coded target, weights and groups, weight 0 left out.
+
+        Weights have a mean of 1. Those of chunks count as in the first of them: a mean of each
+        would make the classes of chunks of one class alike, whatever they weigh.
+        """
         task = self._task
         if y is None and get_tags(self).target_tags.required:
             raise ValueError(
@@ -249,7 +263,9 @@ class BaseMultimodal(
         target = task.encode(y)
         by_target = task.weight(y)
         weight = weight if by_target is None else weight * by_target
-        return X, target, weight / weight.mean(), groups
+        if reset or not chunk:
+            self._weight_unit = float(weight.mean()) or 1.0
+        return X, target, weight / self._weight_unit, groups
 
     def _train(
         self, checked: Checked, rng: np.random.RandomState, resume: bool, chunk: bool = False
@@ -259,7 +275,7 @@ class BaseMultimodal(
         if not resume:
             self.net_ = self._make_net(plan.encoders, plan.weights)
         before = self.net_.n_epochs()
-        families = self._families(checked, plan)
+        families = self._families(checked, plan, chunk)
         n_networks = len(plan.splits)
         family = list(range(n_networks)) if len(families) == n_networks else [0] * n_networks
         warmup = 0 if resume else getattr(self, "warmup_epochs", self._method.warmup_epochs)
@@ -294,12 +310,17 @@ class BaseMultimodal(
     ) -> Plan:
         """Rows, encoders and seeds of the networks; learns what is learned before training."""
         X, target, weight, groups = checked
+        # networks that go on are stopped by the rows they have not been trained on
+        kept = self._split_seeds if resume else []
+        seeds: list[int] = []
 
         def split(rng: np.random.RandomState) -> tuple[Array, Array | None]:
-            if chunk or not self.early_stopping:
+            if chunk or not self.early_stopping or len(target) < MIN_SAMPLES_TO_SPLIT:
                 return np.arange(len(target)), None
+            seeds.append(draw(rng))
+            seeds[-1:] = kept[len(seeds) - 1 : len(seeds)] or seeds[-1:]
             return validation_split(
-                len(target), self._task.labels(target), groups, rng,
+                len(target), self._task.labels(target), groups, seeds[-1],
                 fraction=self.validation_fraction,
                 limit=buffer_rows(X) if is_streamed(X) else None,
             )  # fmt: skip
@@ -311,7 +332,7 @@ class BaseMultimodal(
             self.prior_loss_ = prior_loss
         encoders, weights = None, []
         if resume:
-            self._go_on()
+            self._go_on(X, train, rng)
             n_networks = self.net_.n_networks
         else:
             n_networks = self._count_members(len(target), chunk)
@@ -323,6 +344,7 @@ class BaseMultimodal(
             if not resume:
                 weights.append(draw(own))
             draws.append(draw(own))
+        self._split_seeds = seeds or kept
         return Plan(encoders, splits, weights, draws)
 
     def _count_members(self, n_samples: int, chunk: bool) -> int:
@@ -377,32 +399,39 @@ class BaseMultimodal(
         net.n_networks, net.weight_decay = stack, self.weight_decay
         return net
 
-    def _go_on(self) -> None:
+    def _go_on(self, X: ModalityDict, rows: Array, rng: np.random.RandomState) -> None:
         """A copy of the fitted net, brought up to parameters that may have changed since."""
-        self._method.resettle()
+        self._method.resettle(X, rows, rng)
         moments = self.net_.moments
         self.net_ = copy.deepcopy(self.net_)
         self.net_.moments = copy.deepcopy(moments)
+        self.net_.move(resolve_device(self.device))
         self.net_.set_params(lr=self.learning_rate, batch_size=self.batch_size)
         self.net_.weight_decay = self.weight_decay
         self.net_.criterion_.configure(**self._method.settings())
         self._task.configure(self.net_.criterion_)
 
-    def _families(self, checked: Checked, plan: Plan) -> list[Family]:
-        """Rows of the networks: those of each of them, or where they are streamed of all."""
+    def _families(self, checked: Checked, plan: Plan, chunk: bool = False) -> list[Family]:
+        """Rows of the networks: those of each of them, or where they are streamed of all.
+
+        Weights have a mean of 1, but those of a chunk the unit of the first.
+        """
+        unit = 1.0 if chunk else None
         X, target, weight, _ = checked
         device = resolve_device(self.device)
         if not is_streamed(X):
             data = TensorData.of(self._scaler.transform(X), target, weight, device)
             return [
-                Family(data.part(train), None if valid is None else data.part(valid), seed)
+                Family(data.part(train, unit), None if valid is None else data.part(valid), seed)
                 for (train, valid), seed in zip(plan.splits, plan.draws, strict=True)
             ]
 
         def stream(rows: Array) -> StreamData:
             rows = in_storage_order(X, rows)
             prepare, progress = self._scaler.transform, self._shows_progress()
-            return StreamData(X[rows], prepare, target[rows], weight[rows], device, progress)
+            scale = 1 / (unit or weight[rows].mean() or 1.0)
+            y, own = target[rows], weight[rows]
+            return StreamData(X[rows], prepare, y, own, device, scale, progress)
 
         train, valid = plan.splits[0]
         return [Family(stream(train), valid if valid is None else stream(valid).load(),
@@ -481,7 +510,7 @@ class BaseMultimodal(
         if is_streamed(X):
             X = X[in_storage_order(X, np.arange(len(X)))]
             progress = self._shows_progress()
-            yield StreamData(X, self._scaler.transform, None, None, device, progress)
+            yield StreamData(X, self._scaler.transform, None, None, device, progress=progress)
             return
         for start, stop in pairwise(batch_edges(len(X), PREDICT_BATCH)):  # what a cache holds
             part = X if stop - start == len(X) else X[start:stop]
@@ -500,7 +529,7 @@ class BaseMultimodal(
             Computed from the means of the codes, without noise; of the first network, where
             there are several.
         """
-        return self._outputs(X, XI)[0][0]
+        return with_samples(self, self._outputs(X, XI)[0][0], X)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

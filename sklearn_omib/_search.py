@@ -36,6 +36,7 @@ from ._regressor import OMIBRegressor
 from ._typing import Array, Modalities, RandomState
 from .data.checks import validate_modalities
 from .data.container import ModalityDict
+from .data.foreign import with_samples
 from .data.streams import sample_rows
 from .information import estimate_beta_bounds
 from .tasks import Classification, Regression, Task
@@ -358,7 +359,7 @@ class BaseOMIBCV(
         -------
         ndarray of shape (n_samples, n_estimators * latent_dim)
         """
-        return np.hstack(self._each("transform", X))
+        return with_samples(self, np.hstack(self._each("transform", X)), X)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1,5 +1,6 @@
 """Checking modalities for an estimator: values in fit, names and shapes from then on."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from math import prod
@@ -18,12 +19,13 @@ from .container import (
     as_block,
     check_modalities,
     column_layout,
-    column_names,
+    flattened_layout,
     holds_modalities,
     naming_modality,
     take_rows,
     with_names,
 )
+from .foreign import as_table
 from .lazy import LazyBlock, as_lazy, fits_in_memory, rows_per_read
 
 
@@ -56,7 +58,7 @@ def validate_modalities(
     ModalityDict
         Blocks in the order seen in fit.
     """
-    if not holds_modalities(X):
+    if not holds_modalities(X, modalities):
         return _validate_table(estimator, X, reset, modalities, check_values)
     X = check_modalities(X)
     if reset:
@@ -67,7 +69,7 @@ def validate_modalities(
             )
         estimator.modalities_ = X.sample_shapes
         estimator.n_features_in_ = X.shape[1]
-        estimator._block_columns = {name: column_names(block) for name, block in X.items()}
+        estimator._block_columns = {name: X.columns_of(name) for name in X}
         if all(columns is not None for columns in estimator._block_columns.values()):
             estimator.feature_names_in_ = X.feature_names
         elif hasattr(estimator, "feature_names_in_"):
@@ -85,7 +87,7 @@ def _validate_table(
     check_values: bool,
 ) -> ModalityDict:
     """One table: a single modality, cut by a specification, or the blocks of fit flattened."""
-    X = as_lazy(X)
+    X = as_lazy(as_table(X))
     flattened = (
         not reset and modalities is None and list(estimator.modalities_) != [SINGLE_MODALITY]
     )
@@ -103,6 +105,8 @@ def _validate_table(
             for name, (columns, _) in modalities.items():
                 _compare_names(estimator, name, list(names[columns]), prefix=f"{name}__")
     elif modalities is None and check_values and not isinstance(X, LazyBlock):
+        if reset:
+            _warn_of_flattened(estimator, X)
         X = validate_data(
             estimator, X, reset=reset, accept_sparse="csr", allow_nd=True,
             ensure_min_samples=2 if reset else 1,
@@ -115,8 +119,32 @@ def _validate_table(
     X = check_modalities(X, modalities)
     if reset:
         estimator.modalities_ = X.sample_shapes
-        estimator._block_columns = dict.fromkeys(X)  # a table's names are feature_names_in_
+        estimator._block_columns = _cut_names(estimator, X)
     return _check_blocks(estimator, X, reset) if check_values else _check_not_empty(X)
+
+
+def _warn_of_flattened(estimator: Any, X: Any) -> None:
+    """Warn where X may be several modalities that someone has put into one array."""
+    shape: tuple[int, ...] = getattr(X, "shape", ())
+    layout = flattened_layout(shape[1]) if len(shape) == 2 else None
+    if layout is not None:
+        warnings.warn(
+            f"{type(estimator).__name__} takes X, one table of {shape[1]} columns, for a single "
+            f"modality. A ModalityDict of as many columns, {list(layout)}, has been made one array "
+            "before, as StandardScaler or BaggingClassifier do. If this is it, set "
+            f"modalities={layout}, which is the ModalityDict's `layout`; to scale each modality by "
+            "itself use ModalityTransformer.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _cut_names(estimator: Any, X: ModalityDict) -> dict[str, list[str] | None]:
+    """Column names of the modalities that a table was cut into, where it has names."""
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is not None and list(X) == [SINGLE_MODALITY] and len(names) == X.shape[1]:
+        return {SINGLE_MODALITY: list(names)}  # whose frame scikit-learn made an array
+    return {name: None if names is None else X.columns_of(name) for name in X}
 
 
 def _match(estimator: Any, X: ModalityDict) -> ModalityDict:
@@ -137,8 +165,8 @@ def _match(estimator: Any, X: ModalityDict) -> ModalityDict:
                 f"{type(estimator).__name__} was fitted on shape {expected[name]}."
             )
     X = X.select(list(expected))
-    for name, block in X.items():
-        if (columns := column_names(block)) is not None:
+    for name in X:
+        if (columns := X.columns_of(name)) is not None:
             _compare_names(estimator, name, columns)
     return X
 
@@ -150,7 +178,7 @@ def _compare_names(estimator: Any, name: str, received: Sequence[str], prefix: s
             raise ValueError(
                 f"Column names of modality {name!r} differ from those {type(estimator).__name__} "
                 f"was fitted on: got {got!r} in the place of {known!r}. Names and their order must "
-                "be the same."
+                "be the same; select the columns in the order of fit."
             )
 
 

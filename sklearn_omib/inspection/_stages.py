@@ -77,11 +77,11 @@ def find_omib(estimator: Any) -> Any:
 
 def as_container(X: Modalities, steps: list[Any], rest: Any) -> Any:
     """X as a container, where the steps in front do not make one of a table."""
-    if holds_modalities(X):
+    cut = getattr(rest, "modalities", None)
+    if holds_modalities(X, {} if steps else cut):  # what steps are given, they cut themselves
         return check_modalities(X)
     if steps:
         return X
-    cut = getattr(rest, "modalities", None)
     fitted = getattr(rest, "modalities_", {})
     return check_modalities(X, column_layout(fitted) if cut is None and len(fitted) > 1 else cut)
 

@@ -216,6 +216,16 @@ class StackedNet(NeuralNet):
         for part in (self.module_, self.criterion_):
             set_generator(part, None)
 
+    def move(self, device: torch.device) -> None:
+        """Go on on another device."""
+        if torch.device(self.device) == device:
+            return
+        self.device = device
+        for part in (self.module_, self.criterion_):
+            part.to(device)
+        if self.moments is not None:
+            self.moments.move(device)
+
     # -- parts of a net ---------------------------------------------------------------------
     def part(self, networks: list[int]) -> StackedNet:
         """A net of some of the networks, to be trained and absorbed again."""

@@ -70,7 +70,7 @@ def validation_split(
     n_samples: int,
     labels: Array | None,
     groups: Array | None,
-    rng: np.random.RandomState,
+    seed: int,
     *,
     fraction: float | str = "auto",
     limit: int | None = None,
@@ -84,7 +84,8 @@ def validation_split(
         To stratify by.
     groups : ndarray of shape (n_samples,) or None
         Samples of one group stay together.
-    rng : RandomState
+    seed : int
+        The same for the same rows and fraction gives the same split.
     fraction : float or "auto", default="auto"
     limit : int, default=None
 
@@ -95,7 +96,6 @@ def validation_split(
     """
     if n_samples < MIN_SAMPLES_TO_SPLIT:
         return np.arange(n_samples), None
-    seed = rng.randint(2**31 - 1)
     wanted = _held_out_share(n_samples, groups) if isinstance(fraction, str) else fraction
     share = wanted if limit is None else min(wanted, limit / n_samples)
     options = {"test_size": share, "random_state": seed}
@@ -116,7 +116,7 @@ def validation_split(
         splitter = ShuffleSplit(1, **options)
     train, valid = next(splitter.split(np.zeros(n_samples), labels, groups))
     if limit is not None and len(valid) > limit:  # of whole groups
-        valid = rng.permutation(valid)[:limit]
+        valid = np.random.RandomState(seed).permutation(valid)[:limit]
     return train, valid
 
 
