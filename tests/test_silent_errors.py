@@ -1,5 +1,6 @@
 """What would go wrong without a word is right, or refused, or warned of."""
 
+import threading
 import warnings
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from scipy import sparse
 from sklearn.ensemble import BaggingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch.nn import functional as F
 
 from sklearn_omib import (
     ModalityDict,
@@ -301,3 +303,134 @@ def test_a_warm_start_takes_new_bounds_where_they_rest_on_what_changed(name, val
     assert clf.beta_bounds_.total_weight == fresh.beta_bounds_.total_weight
     assert clf.beta_bounds_.method == fresh.beta_bounds_.method
     assert clf.beta_ == clf.beta_bounds_.upper != before.upper
+
+
+# -- values and axes ------------------------------------------------------------------------------
+def test_integers_that_float32_cannot_tell_apart_are_centred_or_refused():
+    small = np.random.default_rng(0).integers(0, 50, size=(N, 2))
+    for far in (small + 2**31, small + 10**12, small + 1e10):
+        given, plain = {"id": far}, {"id": small.astype(float)}
+        expected = classifier().fit(plain, Y).predict_proba(plain)
+        found = classifier().fit(given, Y).predict_proba(given)
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+        with pytest.raises(
+            ValueError, match=r"Modality 'id': values of column 0, .*by less than float32"
+        ):
+            classifier(standardize=False).fit(given, Y)
+    classifier(standardize=False).fit({"id": small * 2**20}, Y)  # far apart they may be rounded
+
+
+@pytest.mark.parametrize(
+    "shape, axes, message",
+    [
+        ((16, 16, 3), (-1, 1), r"taken for an image of 16 channels.*numpy.moveaxis\(X\['im'\]"),
+        ((12, 10, 1), (-1, 1), "taken for an image of 12 channels"),
+        ((16, 16), None, r"taken for a sequence of 16 steps.*X\['im'\]\[:, None\]"),
+    ],
+)
+def test_images_that_look_like_something_else_are_warned_of(shape, axes, message):
+    X = np.random.default_rng(0).normal(size=(N, *shape))
+    with pytest.warns(UserWarning, match=message):
+        classifier().fit({"im": X}, Y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        advised = X[:, None] if axes is None else np.moveaxis(X, *axes)
+        classifier().fit({"im": advised}, Y)
+        if axes is None:
+            classifier(encoders={"im": "conv1d"}).fit({"im": X}, Y)
+        for other in ((3, 16, 16), (32, 4, 4), (20, 3), (64, 1, 1)):
+            classifier().fit({"im": np.random.default_rng(0).normal(size=(N, *other))}, Y)
+
+
+# -- encoders of one's own ------------------------------------------------------------------------
+class InPlace(torch.nn.Module):
+    """Spoils its input."""
+
+    def __init__(self, spoils):
+        super().__init__()
+        self.spoils, self.map = spoils, torch.nn.Linear(3, 4)
+
+    def forward(self, v):
+        return self.map(v.mul_(2) if self.spoils else 2 * v)
+
+
+@pytest.mark.parametrize("n_members", [1, 2])
+def test_an_encoder_that_works_in_place_changes_nothing_else(n_members):
+    X, fits = frames(), []
+    for spoils in (False, True):
+        torch.manual_seed(0)
+        encoders = {"audio": InPlace(spoils)}
+        detector = OMIBAnomalyDetector(**{**FAST, "n_members": n_members}, encoders=encoders)
+        fits.append(detector.fit(X).score_samples(X))
+    np.testing.assert_array_equal(*fits)
+
+
+class Draws(torch.nn.Module):
+    """Draws from torch's own generator, in one of many ways, as it is made and as it trains."""
+
+    WAYS = {
+        "Dropout1d": lambda h: F.dropout1d(h.unsqueeze(0)).squeeze(0),
+        "Dropout2d": lambda h: F.dropout2d(h[None, :, :, None])[0, :, :, 0],
+        "Dropout3d": lambda h: F.dropout3d(h[None, :, :, None, None])[0, :, :, 0, 0],
+        "AlphaDropout": lambda h: F.alpha_dropout(h, training=True),
+        "dropout": F.dropout,
+        "attention": lambda h: F.scaled_dot_product_attention(h[None], h[None], h[None],
+                                                              dropout_p=0.5)[0],
+        "recurrent": torch.nn.GRU(4, 4, 2, dropout=0.5),
+        "noise": lambda h: h + torch.randn_like(h) + torch.rand(4) + torch.randint(3, (1,)),
+        "leaky": lambda h: F.rrelu(h, training=True),
+        "nothing": lambda h: h,
+    }  # fmt: skip
+
+    def __init__(self, shape, way):
+        super().__init__()
+        self.map, self.way = torch.nn.Linear(shape[0], 4), Draws.WAYS[way]
+
+    def forward(self, v):
+        h = self.map(v)
+        if not self.training:
+            return h
+        h = self.way(h)
+        return h[0] if isinstance(h, tuple) else h
+
+
+@pytest.mark.parametrize("way", Draws.WAYS)
+@pytest.mark.parametrize("n_members", [1, 2])
+def test_whatever_an_encoder_draws_comes_from_the_seed(way, n_members):
+    X = {name: frame.to_numpy() for name, frame in frames().items()}
+
+    def fit(seed):
+        encoders = {"audio": lambda shape: Draws(shape, way)}
+        options = {**FAST, "n_members": n_members, "random_state": seed}
+        return OMIBClassifier(encoders=encoders, **options).fit(X, Y).predict_proba(X)
+
+    first, state = fit(0), torch.get_rng_state()
+    torch.rand(7)
+    np.testing.assert_array_equal(fit(0), first)
+    assert not np.array_equal(fit(1), first)
+    torch.set_rng_state(state)
+    fit(0)
+    assert torch.equal(torch.get_rng_state(), state)  # nothing was drawn from it
+
+
+def test_another_thread_may_draw_from_torch_while_a_fit_begins():
+    X = {name: frame.to_numpy() for name, frame in frames().items()}
+    expected = classifier(n_members=5).fit(X, Y).predict_proba(X)
+    torch.manual_seed(0)
+    drawn_alone = torch.rand(2000, 3)
+    torch.manual_seed(0)
+    done, drawn = threading.Event(), []
+
+    def draw():
+        while not (done.is_set() and len(drawn) >= 2000):
+            drawn.append(torch.rand(3)) if len(drawn) < 2000 else None
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        found = classifier(n_members=5).fit(X, Y).predict_proba(X)
+    finally:
+        done.set()
+        thread.join()
+    np.testing.assert_array_equal(found, expected)
+    torch.testing.assert_close(torch.stack(drawn), drawn_alone, rtol=0, atol=0)

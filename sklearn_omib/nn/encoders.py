@@ -351,7 +351,7 @@ def build_encoder(
         return module
 
     if not isinstance(encoder, str):
-        module = side_by_side(lambda: seen(_foreign(name, encoder, sample_shape)), stack)
+        module = side_by_side(lambda: seen(_foreign(name, encoder, sample_shape)), stack, True)
         if len(widths) > 1:
             raise ValueError(
                 f"The encoder factory of modality {name!r} returned encoders of several widths, "
@@ -402,7 +402,7 @@ def _foreign(name: str, encoder: nn.Module | Factory, sample_shape: tuple[int, .
 
 def own_dropout(module: nn.Module) -> nn.Module:
     """Replace torch's Dropout, which draws from the process's generator, by ours."""
-    if type(module) is nn.Dropout:
+    if type(module) is nn.Dropout and module.p < 1:
         return Dropout(module.p)
     for child_name, child in module.named_children():
         setattr(module, child_name, own_dropout(child))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from math import prod
 from typing import Any, NamedTuple
@@ -21,6 +22,8 @@ from ..information._capacity import effective_dimension
 from ..nn.encoders import ENCODERS, default_encoder
 
 MIN_SAMPLES_TO_SPLIT = 10  # below it no rows are held out
+IMAGE_CHANNELS = (1, 3, 4)  # of grey, coloured and transparent images
+LEAST_IMAGE = 8  # pixels of a side from which a square is suspected to be an image
 # What validation_fraction="auto" holds out (benchmarks/evidence/rows.py): so many rows, within two
 # shares
 ROWS_HELD_OUT = 500
@@ -172,12 +175,35 @@ def resolve_encoders(
         if isinstance(chosen, str) and chosen == "auto":
             chosen = _default_encoder(block, hidden_dim, n_layers, narrow)
         resolved[name] = chosen
+        by_itself = reads is None and not (isinstance(given, Mapping) and name in given)
+        _warn_of_axes(name, block.shape[1:], chosen, by_itself)
     if reads and reads.dims and given not in resolved.values():
         raise ValueError(
             f"encoders={given!r} reads {reads.meaning}, but no modality is such a "
             f"block: samples have shapes {X.sample_shapes}."
         )
     return resolved
+
+
+def _warn_of_axes(name: str, shape: tuple[int, ...], encoder: Any, by_itself: bool) -> None:
+    """Warn of a block whose axes probably mean something else than they are taken for."""
+    what = ""
+    if encoder == "conv2d" and shape[2] in IMAGE_CHANNELS and min(shape[:2]) > max(IMAGE_CHANNELS):
+        what = (
+            f"an image of {shape[0]} channels. If its channels are last, put them first: "
+            f"numpy.moveaxis(X[{name!r}], -1, 1)"
+        )
+    elif encoder == "conv1d" and by_itself and shape[0] == shape[1] >= LEAST_IMAGE:
+        what = (
+            f"a sequence of {shape[0]} steps. If it is an image of one channel, give it that axis, "
+            f"X[{name!r}][:, None]; if it is a sequence, say so by encoders={{{name!r}: 'conv1d'}}"
+        )
+    if what:
+        warnings.warn(
+            f"A sample of modality {name!r}, of shape {tuple(shape)}, is taken for {what}.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def _default_encoder(block: Block, hidden_dim: int, n_layers: int, narrow: str) -> str:
