@@ -30,7 +30,7 @@ from .data.streams import StreamData, buffer_rows, in_storage_order, is_streamed
 from .methods import Method
 from .nn import seeded_initialisation
 from .tasks import Task
-from .training.devices import cpu_threads, resolve_device
+from .training.devices import MOST_THREADS, resolve_device, settled
 from .training.net import PRECISIONS, XI, Family, StackedNet
 from .training.plan import (
     MIN_SAMPLES_TO_SPLIT,
@@ -102,7 +102,7 @@ class BaseMultimodal(
         "standardize": ["boolean"],
         "device": [str, torch.device],
         "precision": [StrOptions(set(PRECISIONS))],
-        "n_threads": [Interval(Integral, 1, None, closed="left")],
+        "n_threads": [Interval(Integral, 1, MOST_THREADS, closed="both")],
         "n_jobs": [Integral, None],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
@@ -133,6 +133,7 @@ class BaseMultimodal(
     @together
     @in_one_piece
     @_fit_context(prefer_skip_nested_validation=True)
+    @settled
     def fit(
         self,
         X: Modalities,
@@ -173,26 +174,25 @@ class BaseMultimodal(
         each epoch reads every row once through a shuffle buffer of 128 MiB, the validation part
         is at most 128 MiB, and the bound on beta is estimated from at most 20,000 rows.
         """
-        with cpu_threads(self.n_threads):
-            resume = self.warm_start and hasattr(self, "net_")
-            rng = common_random_state(self.random_state)
-            self._begin(self._make_task(), resume)
-            checked = self._check_input(X, y, sample_weight, groups, reset=not resume)
-            self._train(checked, rng, resume)
+        resume = self.warm_start and hasattr(self, "net_")
+        rng = common_random_state(self.random_state)
+        self._begin(self._make_task(), resume)
+        checked = self._check_input(X, y, sample_weight, groups, reset=not resume)
+        self._train(checked, rng, resume)
         return self
 
     @together
     @in_one_piece
+    @settled
     def _partial_fit(self, X: Modalities, y: Any, sample_weight: Any, task: Task) -> Self:
         """One main epoch on a chunk; the first chunk also sets up the networks and warms up."""
-        with cpu_threads(self.n_threads):
-            resume = hasattr(self, "net_")
-            rng = common_random_state(self.random_state)
-            self._begin(task, resume)
-            checked = self._check_input(X, y, sample_weight, None, not resume, chunk=True)
-            rng = copy.deepcopy(self._rng) if resume else rng  # a chunk that fails leaves no trace
-            self._train(checked, rng, resume, chunk=True)
-            self.n_iter_ = self.net_.n_epochs()
+        resume = hasattr(self, "net_")
+        rng = common_random_state(self.random_state)
+        self._begin(task, resume)
+        checked = self._check_input(X, y, sample_weight, None, not resume, chunk=True)
+        rng = copy.deepcopy(self._rng) if resume else rng  # a chunk that fails leaves no trace
+        self._train(checked, rng, resume, chunk=True)
+        self.n_iter_ = self.net_.n_epochs()
         return self
 
     def _begin(self, task: Task, resume: bool) -> None:
@@ -479,22 +479,22 @@ class BaseMultimodal(
         self.__dict__.update(self._task.attributes())
 
     # -- from input to network output -----------------------------------------------------
+    @settled
     def _outputs(self, X: Modalities, *wanted: int) -> list[Array]:
         """Some outputs of all networks for all rows, each (n_networks, n_samples, ...).
 
         ``wanted`` are places among what the networks predict: PREDICTION, XI, LOG_VARIANCE.
         """
         check_is_fitted(self, "net_")
-        with cpu_threads(self.n_threads):
-            X = validate_modalities(self, X, reset=False, modalities=self.modalities)
-            few = len(X) <= ROWS_IN_STEP
-            n_threads = 1 if few else count_threads(self.net_, self.n_jobs)
-            batches = [
-                [output[i] for i in wanted]
-                for part in self._parts(X)
-                for output in self.net_.predict_batches(part, n_threads)
-            ]
-            outputs = [torch.cat(pieces, 1).cpu().numpy() for pieces in zip(*batches, strict=True)]
+        X = validate_modalities(self, X, reset=False, modalities=self.modalities)
+        few = len(X) <= ROWS_IN_STEP
+        n_threads = 1 if few else count_threads(self.net_, self.n_jobs)
+        batches = [
+            [output[i] for i in wanted]
+            for part in self._parts(X)
+            for output in self.net_.predict_batches(part, n_threads)
+        ]
+        outputs = [torch.cat(pieces, 1).cpu().numpy() for pieces in zip(*batches, strict=True)]
         if is_streamed(X):
             order = np.argsort(in_storage_order(X, np.arange(len(X))))
             outputs = [output[:, order] for output in outputs]

@@ -40,6 +40,7 @@ from .data.foreign import with_samples
 from .data.streams import sample_rows
 from .information import estimate_beta_bounds
 from .tasks import Classification, Regression, Task
+from .training.devices import settled
 from .training.net import Family, StackedNet
 from .training.plan import Plan, resolve_encoders
 from .training.processes import common_random_state, together
@@ -125,6 +126,7 @@ class BaseOMIBCV(
     @together
     @in_one_piece
     @_fit_context(prefer_skip_nested_validation=True)
+    @settled
     def fit(
         self,
         X: Modalities,

@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from torch import nn
 
 from .._typing import Array, RandomState
+from ..nn.environment import plain_torch
 from ..nn.random import seeded_initialisation
 from ._critic import Critic, GaussianRatio, scores
 from ._pairs import Pair, check_lengths, fewer_columns, is_count, numeric
@@ -136,6 +137,7 @@ class MINE(MutualInformationEstimator):
         self.pca = pca
         self.discrete_target = discrete_target
 
+    @plain_torch()
     def _result(self, x: ArrayLike, y: ArrayLike) -> MIResult:
         self._check_options()
         return self._paper_result(x, y) if self.paper else super()._result(x, y)

@@ -21,7 +21,7 @@ from ..data.container import (
 )
 from ..methods import OMIB
 from ..preprocessing import ModalitySplitter, ModalityTransformer
-from ..training.devices import cpu_threads
+from ..training.devices import settled_torch
 
 KEEP_APART = (ModalityTransformer, ModalitySplitter, str, type(None))  # "passthrough" is a str
 
@@ -114,7 +114,7 @@ def noisy_xi(estimator: Any, X: Any, seed: int, module: Any = None) -> Array:
     fits = getattr(estimator, "estimators_", [estimator])
     found = []
     for fit in fits:
-        with cpu_threads(fit.n_threads):
+        with settled_torch(fit):
             parts = fit._parts(validate_modalities(fit, X, reset=False))
             found.append(fit.net_.sampled_xi(parts, seed, module).cpu().numpy())
     return np.hstack(found)

@@ -38,7 +38,8 @@ class Copies(nn.Module):
         # a module may work in place, on memory that others, or a reconstruction, read too
         is_input = not (torch.is_tensor(x) and x.requires_grad)
         parts = [_own_memory(part) for part in x] if is_input else x
-        return torch.stack([self._answer(k, parts[k]) for k in self._in_turn()])
+        answers = torch.stack([self._answer(k, parts[k]) for k in self._in_turn()])
+        return answers.float() if self.foreign else answers  # whatever a module is made in
 
     def _answer(self, k: int, part: Any) -> Tensor:
         own = self._generator_of(k)
