@@ -16,15 +16,16 @@ import torch
 from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_consistent_length, column_or_1d, get_tags
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from ._compat import Interval, StrOptions, _check_sample_weight, _fit_context
+from ._compat import Interval, StrOptions, _fit_context, refuse_booleans
 from ._typing import Array, Modalities
 from .data.batches import PREDICT_BATCH, ROWS_IN_STEP, TensorData, batch_edges
 from .data.checks import validate_modalities
 from .data.container import ModalityDict, take_rows
 from .data.foreign import with_samples
+from .data.per_sample import check_entries, check_groups, check_weight
 from .data.scaling import BlockScaler
 from .data.streams import StreamData, buffer_rows, in_storage_order, is_streamed, sample_rows
 from .methods import Method
@@ -35,6 +36,7 @@ from .training.net import PRECISIONS, XI, Family, StackedNet
 from .training.plan import (
     MIN_SAMPLES_TO_SPLIT,
     Plan,
+    check_size,
     count_members,
     draw,
     further,
@@ -53,6 +55,7 @@ S = TypeVar("S")
 Checked: TypeAlias = tuple[ModalityDict, Array, Array, Array | None]  # X, target, weight, groups
 
 MOST_MEMBERS = 100  # that can be asked for
+MOST_LAYERS = 1000
 STRUCTURE = (
     "modalities", "encoders", "hidden_dim", "latent_dim", "n_layers", "head_layers", "dropout",
     "input_dropout", "standardize", "n_members",
@@ -87,10 +90,10 @@ class BaseMultimodal(
         "encoders": [str, dict, torch.nn.Module, callable],
         "hidden_dim": [Interval(Integral, 1, None, closed="left")],
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
-        "n_layers": [Interval(Integral, 1, None, closed="left")],
+        "n_layers": [Interval(Integral, 1, MOST_LAYERS, closed="both")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "input_dropout": [Interval(Real, 0, 1, closed="left")],
-        "head_layers": [Interval(Integral, 1, None, closed="left")],
+        "head_layers": [Interval(Integral, 1, MOST_LAYERS, closed="both")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
@@ -120,6 +123,10 @@ class BaseMultimodal(
     _split_seeds: list[int]  # of the networks' validation rows
     _weight_unit: float  # what weighs 1 in chunks
     _rng: np.random.RandomState
+
+    def _validate_params(self) -> None:
+        super()._validate_params()
+        refuse_booleans(self)
 
     @abstractmethod
     def _make_method(self) -> Method:
@@ -244,13 +251,14 @@ class BaseMultimodal(
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
-        taking_part = task.takes_part(y)
+        given = X
         X = validate_modalities(self, X, reset=reset, modalities=self.modalities)
+        y = None if y is None else check_entries("y", y, X, given)
+        taking_part = task.takes_part(y)
         y = np.ones(len(X)) if y is None else y
-        check_consistent_length(X, y, groups)
-        groups = None if groups is None else column_or_1d(groups)
+        groups = check_groups(groups, X)
         y = y.toarray() if sparse.issparse(y) else y
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        weight = check_weight(sample_weight, X)
         weight = weight if taking_part is None else weight * taking_part
         kept = in_storage_order(X, np.flatnonzero(weight))
         if len(kept) < min(2, len(weight)):
@@ -337,6 +345,7 @@ class BaseMultimodal(
         else:
             n_networks = self._count_members(len(target), chunk)
             encoders = self._learn_before(X[train], rng)
+            check_size(self, encoders, n_networks)
             weights.append(draw(rng))
         draws = [draw(rng)]
         for own in further(draws[0], n_networks):  # with rows, weights and draws of their own

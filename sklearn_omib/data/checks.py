@@ -2,12 +2,15 @@
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from math import prod
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
+from scipy import sparse
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
@@ -15,7 +18,9 @@ from .._compat import _check_feature_names, _check_n_features
 from .._typing import Block, Modalities
 from .container import (
     SINGLE_MODALITY,
+    TEXT_ADVICE,
     ModalityDict,
+    as_array,
     as_block,
     check_modalities,
     column_layout,
@@ -88,11 +93,11 @@ def _validate_table(
 ) -> ModalityDict:
     """One table: a single modality, cut by a specification, or the blocks of fit flattened."""
     X = as_lazy(as_table(X))
+    X = X if hasattr(X, "shape") else as_array(SINGLE_MODALITY, X)
     flattened = (
         not reset and modalities is None and list(estimator.modalities_) != [SINGLE_MODALITY]
     )
     if flattened:
-        X = X if hasattr(X, "shape") else np.asarray(X)
         if len(X.shape) != 2 or X.shape[1] != estimator.n_features_in_:
             raise ValueError(
                 f"X has shape {X.shape}, but {type(estimator).__name__} was fitted on modalities "
@@ -107,10 +112,12 @@ def _validate_table(
     elif modalities is None and check_values and not isinstance(X, LazyBlock):
         if reset:
             _warn_of_flattened(estimator, X)
-        X = validate_data(
-            estimator, X, reset=reset, accept_sparse="csr", allow_nd=True,
-            ensure_min_samples=2 if reset else 1,
-        )  # fmt: skip
+        with naming_column(X):
+            X = validate_data(
+                estimator, X, reset=reset, accept_sparse="csr", allow_nd=True,
+                ensure_min_samples=2 if reset else 1,
+            )  # fmt: skip
+            _check_numeric(X)
         check_values = False  # done, by scikit-learn
     else:
         X = as_block(SINGLE_MODALITY, X)
@@ -205,13 +212,60 @@ def check_block(name: str, block: Block, estimator: Any = None, min_samples: int
         with np.errstate(over="ignore", invalid="ignore"):
             if len(block) >= min_samples and block.size and np.isfinite(block.sum()):
                 return block
-    with naming_modality(name):
+    if getattr(block, "ndim", 2) > 2:
+        _check_counts(name, block)
+    with naming_modality(name), naming_column(block, name):
         block = check_array(
             block, accept_sparse="csr", allow_nd=True, estimator=estimator,
             ensure_min_samples=min_samples,
         )  # fmt: skip
+        _check_numeric(block)
     _check_dtype(name, block)
     return block
+
+
+@contextmanager
+def naming_column(block: Any, name: str = SINGLE_MODALITY) -> Iterator[None]:
+    """Say which column of a table cannot be read as numbers, and what to do."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        found = _column_without_numbers(block)
+        if found is None:
+            raise
+        column, value = found
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        if isinstance(value, str):
+            advice = (
+                f"Encode categories first, by ModalityTransformer({{{name!r}: "
+                f"make_column_transformer((OneHotEncoder(), [{column!r}]), "
+                f"remainder='passthrough')}}). Is it text? {TEXT_ADVICE}"
+            )
+        else:
+            advice = "Make numbers of it first; dates become numbers by subtracting one of them."
+        raise kind(
+            f"Column {column!r} holds {value!r}, which is not numeric. {advice} ({error})"
+        ) from error
+
+
+def _column_without_numbers(block: Any) -> tuple[Any, Any] | None:
+    """The first column of a table that holds something else than numbers, and the first such."""
+    if isinstance(block, pd.DataFrame):
+        columns = {name: block.iloc[:, i] for i, name in enumerate(block.columns)}
+    elif getattr(block, "ndim", 0) == 2 and getattr(block, "dtype", None) is not None and (
+        block.dtype.kind in "OUS" and not sparse.issparse(block)
+    ):  # fmt: skip
+        columns = {i: pd.Series(block[:, i]) for i in range(block.shape[1])}
+    else:
+        return None
+    for name, column in columns.items():
+        if pd.api.types.is_datetime64_any_dtype(column) and len(column):
+            return name, column.iloc[0]
+        if not pd.api.types.is_numeric_dtype(column):
+            wrong = pd.to_numeric(column.astype(object), errors="coerce").isna() & column.notna()
+            if wrong.any():
+                return name, column[wrong.to_numpy()].iloc[0]
+    return None
 
 
 def read_block(name: str, block: Block, rows: slice) -> Block:
@@ -229,6 +283,11 @@ def iterate_block(name: str, block: Block) -> Iterator[Block]:
     edges = block.edges(rows_per_read(4 * prod(block.shape[1:]), block.stored_rows))
     for start, stop in pairwise(edges):
         yield read_block(name, block, slice(start, stop))
+
+
+def _check_numeric(block: Block) -> None:
+    if block.dtype.kind not in "fiubc":
+        raise ValueError(f"dtype {block.dtype} is not numeric.")
 
 
 def _check_dtype(name: str, block: Block) -> None:

@@ -21,6 +21,10 @@ from .foreign import as_table, by_first_level, has_levels, is_anndata, is_mudata
 from .lazy import LazyBlock, as_lazy
 
 SINGLE_MODALITY = "X"  # the name given to the only modality of a plain table
+TEXT_ADVICE = (
+    "Encode it first: TfidfVectorizer().fit_transform(texts) makes a sparse matrix, a sentence "
+    "encoder an array; give that as the modality."
+)
 MOST_FLATTENED = 64  # widths that are remembered
 # Layouts of the containers that were made one array in this process, by the number of columns. The
 # array itself tells nothing, and a meta-estimator that made it is not to be seen from an estimator.
@@ -342,13 +346,35 @@ def as_block(name: str, block: Block) -> Block:
     with naming_modality(name):
         block = as_lazy(block)
     if isinstance(block, pd.Series) or not hasattr(block, "shape"):
-        block = np.asarray(block)
+        block = as_array(name, block)
     if len(block.shape) < 2:
+        if holds_text(block):
+            raise ValueError(f"Modality {name!r} holds text. {TEXT_ADVICE}")
         raise ValueError(
             f"Modality {name!r} must have at least two dimensions, samples first, got shape "
             f"{tuple(block.shape)}. Reshape your data: array.reshape(-1, 1) makes one column."
         )
     return block
+
+
+def as_array(name: str, block: Any) -> Array:
+    """A block that has no shape yet, such as a list, as an array."""
+    try:
+        return np.asarray(block)
+    except ValueError:  # rows of several lengths
+        shapes = sorted({np.shape(row) for row in block})
+        raise ValueError(
+            f"Modality {name!r} is ragged: its samples have the shapes {shapes[:4]}. Bring them to "
+            "one length, by padding or cutting, or to summaries of one length."
+        ) from None
+
+
+def holds_text(block: Any) -> bool:
+    """Whether an array or Series is of text."""
+    values = np.asarray(block)
+    if values.dtype.kind in "US":
+        return True
+    return values.dtype == object and values.size > 0 and isinstance(values.flat[0], (str, bytes))
 
 
 def take_rows(block: Block, rows: Any) -> Block:

@@ -79,7 +79,8 @@ def as_table(X: Block) -> Block:
     block, samples, columns = labelled(X)
     if columns is not None and isinstance(block, np.ndarray):
         return pd.DataFrame(block, samples, columns)
-    return block
+    # of the other formats columns cannot be taken
+    return block.tocsr() if sparse.issparse(block) and block.ndim == 2 else block
 
 
 def with_samples(transformer: Any, values: Any, X: Any) -> Any:

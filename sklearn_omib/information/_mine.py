@@ -137,11 +137,11 @@ class MINE(MutualInformationEstimator):
         self.pca = pca
         self.discrete_target = discrete_target
 
-    @plain_torch()
     def _result(self, x: ArrayLike, y: ArrayLike) -> MIResult:
         self._check_options()
         return self._paper_result(x, y) if self.paper else super()._result(x, y)
 
+    @plain_torch()
     def _paper_result(self, x: ArrayLike, y: ArrayLike) -> MIResult:
         start = time.perf_counter()
         generator, seed = self._generator()
@@ -167,6 +167,7 @@ class MINE(MutualInformationEstimator):
             history=tuple(self.history_), seconds=time.perf_counter() - start,
         )  # fmt: skip
 
+    @plain_torch()
     def _measure(self, pair: Pair) -> Measured:
         sides = fewer_columns(pair, self.pca, limit=len(pair.x) / 10, most=20)
         x, y = sides if len(sides) == 2 else (sides[0], np.eye(pair.y.max() + 1)[pair.y])

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from .._compat import validate_parameter_constraints
+from .._compat import refuse_booleans, validate_parameter_constraints
 from .._typing import Array
 from ..data.container import ModalityDict
 from ..nn import FusionNetwork, Objective
@@ -32,6 +32,7 @@ class Method(BaseEstimator):
         validate_parameter_constraints(
             self._parameter_constraints, self.get_params(deep=False), type(self).__name__
         )
+        refuse_booleans(self)
 
     def suit(self, auto_beta: float) -> None:
         """Take what a task says of its targets: which part of M_u ``beta="auto"`` is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from sklearn.utils.class_weight import compute_class_weight, compute_sample_weig
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from .._typing import Array
+from ..data.per_sample import check_one_type
 from ..nn import BernoulliTask, CategoricalTask
 from ..nn.losses import TaskLoss
 from ._task import Task
@@ -79,6 +81,9 @@ class Classification(Task):
             )
         if not isinstance(self.class_weight, dict):
             return compute_sample_weight(self.class_weight, y)
+        for label, value in self.class_weight.items():
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise ValueError(f"class_weight must hold numbers, got {value!r} for {label!r}.")
         # of all classes, which a chunk may lack
         weight = compute_class_weight(self.class_weight, classes=self.classes, y=self.classes)
         if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
@@ -125,6 +130,8 @@ def _check_indicator(y: Array) -> None:
 
 
 def _checked(y: Any) -> Array:
+    if not sparse.issparse(y):
+        check_one_type("y", np.asarray(y))
     y = check_array(
         y.toarray() if sparse.issparse(y) else y, ensure_2d=False, dtype=None, input_name="y"
     )

@@ -14,6 +14,14 @@ from ..nn.environment import plain_torch
 from .processes import current_group
 
 
+def memory_bytes() -> float:
+    """Memory of this machine; infinite where it does not tell."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
+
+
 def resolve_device(device: str | torch.device) -> torch.device:
     """Turn "auto" into the best device there is: cuda, then mps, then cpu.
 

@@ -20,6 +20,7 @@ from .._typing import Array, Block
 from ..data.container import ModalityDict
 from ..information._capacity import effective_dimension
 from ..nn.encoders import ENCODERS, default_encoder
+from .devices import memory_bytes
 
 MIN_SAMPLES_TO_SPLIT = 10  # below it no rows are held out
 IMAGE_CHANNELS = (1, 3, 4)  # of grey, coloured and transparent images
@@ -37,6 +38,32 @@ def count_members(n_members: int | str, n_samples: int) -> int:
     if isinstance(n_members, str):
         return int(np.clip(round(MEMBER_ROWS / n_samples), 1, MOST_MEMBERS))
     return n_members
+
+
+def check_size(estimator: Any, encoders: Mapping[str, Any], n_networks: int) -> None:
+    """Raise where the networks of an estimator cannot be held in memory.
+
+    Counted are the weights that depend on widths, with their gradients and two moments.
+    """
+    hidden, latent = estimator.hidden_dim, estimator.latent_dim
+    widest = max(hidden, latent, getattr(estimator, "embedding_dim", 1))
+    deeper = estimator.n_layers + estimator.head_layers - 2
+    weights = latent * widest + sum(
+        hidden * (latent + widest + deeper * hidden) + hidden * prod(shape) * (
+            isinstance(encoders[name], str) and encoders[name] in ("mlp", "linear", "linear_mlp")
+        )
+        for name, shape in estimator.modalities_.items()
+    )  # fmt: skip
+    needed, there = 16 * n_networks * weights, memory_bytes()
+    if needed > there:
+        names = ("hidden_dim", "latent_dim", "embedding_dim", "n_layers", "head_layers")
+        widths = [
+            f"{name}={getattr(estimator, name)}" for name in names if hasattr(estimator, name)
+        ]
+        raise ValueError(
+            f"{', '.join(widths)} make {n_networks} network(s) of {needed / 2**30:.3g} GiB with "
+            f"their gradients, and this machine has {there / 2**30:.3g} GiB. Make them smaller."
+        )
 
 
 class Plan(NamedTuple):
@@ -101,6 +128,10 @@ def validation_split(
         return np.arange(n_samples), None
     wanted = _held_out_share(n_samples, groups) if isinstance(fraction, str) else fraction
     share = wanted if limit is None else min(wanted, limit / n_samples)
+    if np.ceil(share * n_samples) >= n_samples:
+        raise ValueError(
+            f"validation_fraction={fraction} of {n_samples} samples leaves none to train on."
+        )
     options = {"test_size": share, "random_state": seed}
     n_groups = n_samples if groups is None else len(np.unique(groups))
     if n_groups < 2:
