@@ -17,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 from ._compat import Interval, StrOptions
 from ._estimator import BaseMultimodal
 from ._typing import Array, Modalities, RandomState
+from .data.foreign import sample_names
 from .methods import OMIB
 from .tasks import AnomalyDetection
 from .tasks.detection import ANOMALOUS, NORMAL, is_anomalous
@@ -86,6 +87,23 @@ class MultimodalAnomalyDetector(OutlierMixin, BaseMultimodal):
         """
         return super().fit(X, y, sample_weight, groups)
 
+    def fit_predict(self, X: Modalities, y: ArrayLike | None = None, **fit_params: Any) -> Array:
+        """Fit the detector, and tell anomalies (-1) from normal samples (+1) among its samples.
+
+        Parameters
+        ----------
+        X : as in fit
+        y : as in fit
+            Known anomalies, -1, are used as in ``fit``.
+        **fit_params : dict
+            ``sample_weight`` and ``groups``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        return self.fit(X, y, **fit_params).predict(X)
+
     def score_samples(self, X: Modalities) -> Array:
         """How normal each sample is: the higher, the more so.
 
@@ -114,15 +132,15 @@ class MultimodalAnomalyDetector(OutlierMixin, BaseMultimodal):
         -------
         DataFrame of shape (n_samples, n_modalities)
             As :meth:`score_samples`, from the branch of each modality, in standard deviations
-            from the mean over the training samples. The lowest of a row is the modality that
-            makes the sample most unusual. Methods without branches score a modality by the error
-            of its reconstruction from the fused embedding. OMIB's branches see the fused
-            representation too, so an anomaly of one modality shows, less, in the others. NaN of a
-            modality that is missing.
+            from the mean over the training samples, with the names X has of them. The lowest of a
+            row is the modality that makes the sample most unusual. Methods without branches score
+            a modality by the error of its reconstruction from the fused embedding. OMIB's branches
+            see the fused representation too, so an anomaly of one modality shows, less, in the
+            others. NaN of a modality that is missing.
         """
         scores = self._task.by_modality(*self._outputs(X, DISTANCE, ERRORS, PRESENCE))
         standardised = (scores - self._task.location) / self._task.spread
-        return pd.DataFrame(standardised, columns=[*self.modalities_])
+        return pd.DataFrame(standardised, sample_names(X), [*self.modalities_])
 
     def decision_function(self, X: Modalities) -> Array:
         """Score minus ``offset_``: negative for anomalies.
@@ -203,9 +221,9 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector):
         modalities of more dimensions. ``ModalityDict(...).layout`` is such a dict. With None, a
         table is a single modality, and OMIB a variational information bottleneck.
     contamination : "auto" or float in (0, 0.5], default="auto"
-        Share of the training samples beyond the threshold. "auto" puts it 1.5 interquartile
-        ranges below the first quartile of the training scores, or with ``nu`` at the soft
-        boundary.
+        Share of the training samples, by their weight, beyond the threshold. "auto" puts it 1.5
+        interquartile ranges below the first quartile of the training scores, or with ``nu`` at
+        the soft boundary.
     reconstruction : float, default=3.0
         Weight of the reconstruction error beside the distance, in the main phase and in the
         score. More of it finds better what is put together in an unusual way, and worse what is

@@ -17,15 +17,17 @@ import torch
 from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_consistent_length, column_or_1d, get_tags
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from ._compat import Interval, StrOptions, _check_sample_weight, _fit_context
+from ._compat import Interval, StrOptions, _fit_context, refuse_booleans
 from ._typing import Array, Block, Modalities
 from .data.batches import PREDICT_BATCH, ROWS_IN_STEP, TensorData, batch_edges
 from .data.checks import is_constant, validate_modalities
 from .data.container import ModalityDict, take_rows
+from .data.foreign import with_samples
 from .data.missing import complete_rows
+from .data.per_sample import check_entries, check_groups, check_weight
 from .data.scaling import BlockScaler
 from .data.streams import StreamData, buffer_rows, in_storage_order, is_streamed, sample_rows
 from .methods import Method
@@ -33,11 +35,19 @@ from .nn import seeded_initialisation
 from .nn.encoders import lacks_memory
 from .persistence import Persistent
 from .tasks import Task
-from .training.devices import OutOfMemoryError, cpu_threads, free_memory, resolve_device
+from .training.devices import (
+    MOST_THREADS,
+    OutOfMemoryError,
+    free_memory,
+    resolve_device,
+    settled,
+)
 from .training.interrupts import between_steps, insisted, obey, one_of_many
 from .training.net import PRECISIONS, XI, Family, StackedNet
 from .training.plan import (
+    MIN_SAMPLES_TO_SPLIT,
     Plan,
+    check_size,
     count_members,
     draw,
     further,
@@ -56,6 +66,7 @@ S = TypeVar("S")
 Checked: TypeAlias = tuple[ModalityDict, Array, Array, Array | None]  # X, target, weight, groups
 
 MOST_MEMBERS = 100  # that can be asked for
+MOST_LAYERS = 1000
 STRUCTURE = (
     "modalities", "encoders", "hidden_dim", "latent_dim", "n_layers", "head_layers", "dropout",
     "input_dropout", "standardize", "n_members",
@@ -126,20 +137,6 @@ def within_memory(fit: Callable[Concatenate[S, P], S]) -> Callable[Concatenate[S
     return bounded
 
 
-def on_its_threads(fit: Callable[Concatenate[S, P], S]) -> Callable[Concatenate[S, P], S]:
-    """Decorate a method that fits: all that torch does in it is on ``n_threads`` CPU threads.
-
-    With one, torch starts no pool of threads, which a process forked later would wait for forever.
-    """
-
-    @wraps(fit)
-    def limited(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any:
-        with cpu_threads(self.n_threads):
-            return fit(self, *args, **kwargs)
-
-    return limited
-
-
 def _no_memory(estimator: Any, tried: str) -> str:
     return (
         f"Out of memory on device {str(estimator.device)!r} with {tried}. Lower batch_size, "
@@ -158,10 +155,10 @@ class BaseMultimodal(
         "encoders": [str, dict, torch.nn.Module, callable],
         "hidden_dim": [Interval(Integral, 1, None, closed="left")],
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
-        "n_layers": [Interval(Integral, 1, None, closed="left")],
+        "n_layers": [Interval(Integral, 1, MOST_LAYERS, closed="both")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "input_dropout": [Interval(Real, 0, 1, closed="left")],
-        "head_layers": [Interval(Integral, 1, None, closed="left")],
+        "head_layers": [Interval(Integral, 1, MOST_LAYERS, closed="both")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
@@ -174,7 +171,7 @@ class BaseMultimodal(
         "missing_values": [StrOptions({"mask", "error"})],
         "device": [str, torch.device],
         "precision": [StrOptions(set(PRECISIONS))],
-        "n_threads": [Interval(Integral, 1, None, closed="left")],
+        "n_threads": [Interval(Integral, 1, MOST_THREADS, closed="both")],
         "n_jobs": [Integral, None],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
@@ -190,7 +187,13 @@ class BaseMultimodal(
     _method: Method
     _task: Any  # the task of a child, which it asks more than others have
     _structure: dict[str, Any]
+    _split_seeds: list[int]  # of the networks' validation rows
+    _weight_unit: float  # what weighs 1 in chunks
     _rng: np.random.RandomState
+
+    def _validate_params(self) -> None:
+        super()._validate_params()
+        refuse_booleans(self)
 
     @abstractmethod
     def _make_method(self) -> Method:
@@ -205,7 +208,7 @@ class BaseMultimodal(
     @in_one_piece
     @within_memory
     @_fit_context(prefer_skip_nested_validation=True)
-    @on_its_threads
+    @settled
     def fit(
         self,
         X: Modalities,
@@ -268,13 +271,13 @@ class BaseMultimodal(
     @together
     @in_one_piece
     @within_memory
-    @on_its_threads
+    @settled
     def _partial_fit(self, X: Modalities, y: Any, sample_weight: Any, task: Task) -> Self:
         """One main epoch on a chunk; the first chunk also sets up the networks and warms up."""
         resume = hasattr(self, "net_")
         rng = common_random_state(self.random_state)
         self._begin(task, resume)
-        checked = self._check_input(X, y, sample_weight, None, reset=not resume)
+        checked = self._check_input(X, y, sample_weight, None, not resume, chunk=True)
         rng = copy.deepcopy(self._rng) if resume else rng  # a chunk that fails leaves no trace
         self._train(checked, rng, resume, chunk=True)
         self.n_iter_ = self.net_.n_epochs()
@@ -311,21 +314,32 @@ class BaseMultimodal(
         return own | {"method": type(method)}
 
     def _check_input(
-        self, X: Modalities, y: Any, sample_weight: Any, groups: Any, reset: bool
+        self,
+        X: Modalities,
+        y: Any,
+        sample_weight: Any,
+        groups: Any,
+        reset: bool,
+        chunk: bool = False,
     ) -> Checked:
-        """Validated modalities, coded target, weights of mean 1 and groups, weight 0 left out."""
+        """Validated modalities, coded target, weights and groups, weight 0 left out.
+
+        Weights have a mean of 1. Those of chunks count as in the first of them: a mean of each
+        would make the classes of chunks of one class alike, whatever they weigh.
+        """
         task = self._task
         if y is None and get_tags(self).target_tags.required:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
-        taking_part = task.takes_part(y)
+        given = X
         X = validate_modalities(self, X, reset=reset, modalities=self.modalities)
+        y = None if y is None else check_entries("y", y, X, given)
+        taking_part = task.takes_part(y)
         y = np.ones(len(X)) if y is None else y
-        check_consistent_length(X, y, groups)
-        groups = None if groups is None else column_or_1d(groups)
+        groups = check_groups(groups, X)
         y = y.toarray() if sparse.issparse(y) else y
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        weight = check_weight(sample_weight, X)
         weight = weight if taking_part is None else weight * taking_part
         kept = in_storage_order(X, np.flatnonzero(weight))
         if len(kept) < min(2, len(weight)):
@@ -338,7 +352,9 @@ class BaseMultimodal(
         target = task.encode(y)
         by_target = task.weight(y)
         weight = weight if by_target is None else weight * by_target
-        return X, target, weight / weight.mean(), groups
+        if reset or not chunk:
+            self._weight_unit = float(weight.mean()) or 1.0
+        return X, target, weight / self._weight_unit, groups
 
     def _train(
         self, checked: Checked, rng: np.random.RandomState, resume: bool, chunk: bool = False
@@ -348,7 +364,7 @@ class BaseMultimodal(
         if not resume:
             self.net_ = self._make_net(plan.encoders, plan.weights)
         before = self.net_.n_epochs()
-        families = self._families(checked, plan)
+        families = self._families(checked, plan, chunk)
         n_networks = len(plan.splits)
         family = list(range(n_networks)) if len(families) == n_networks else [0] * n_networks
         warmup = 0 if resume else getattr(self, "warmup_epochs", self._method.warmup_epochs)
@@ -408,12 +424,17 @@ class BaseMultimodal(
     ) -> Plan:
         """Rows, encoders and seeds of the networks; learns what is learned before training."""
         X, target, weight, groups = checked
+        # networks that go on are stopped by the rows they have not been trained on
+        kept = self._split_seeds if resume else []
+        seeds: list[int] = []
 
         def split(rng: np.random.RandomState) -> tuple[Array, Array | None]:
-            if chunk or not self.early_stopping:
+            if chunk or not self.early_stopping or len(target) < MIN_SAMPLES_TO_SPLIT:
                 return np.arange(len(target)), None
+            seeds.append(draw(rng))
+            seeds[-1:] = kept[len(seeds) - 1 : len(seeds)] or seeds[-1:]
             return validation_split(
-                len(target), self._task.labels(target), groups, rng,
+                len(target), self._task.labels(target), groups, seeds[-1],
                 fraction=self.validation_fraction,
                 limit=buffer_rows(X) if is_streamed(X) else None,
             )  # fmt: skip
@@ -425,12 +446,13 @@ class BaseMultimodal(
             self.prior_loss_ = prior_loss
         encoders, weights = None, []
         if resume:
-            self._go_on()
+            self._go_on(X, train, rng)
             self._task.prior = None  # other inputs may tell something
             n_networks = self.net_.n_networks
         else:
             n_networks = self._count_members(len(target), chunk)
             encoders = self._learn_before(X[train], target, weight, rng)
+            check_size(self, encoders, n_networks)
             weights.append(draw(rng))
         draws = [draw(rng)]
         for own in further(draws[0], n_networks):  # with rows, weights and draws of their own
@@ -438,6 +460,7 @@ class BaseMultimodal(
             if not resume:
                 weights.append(draw(own))
             draws.append(draw(own))
+        self._split_seeds = seeds or kept
         return Plan(encoders, splits, weights, draws)
 
     def _count_members(self, n_samples: int, chunk: bool) -> int:
@@ -508,9 +531,9 @@ class BaseMultimodal(
         net.n_networks, net.weight_decay = stack, self.weight_decay
         return net
 
-    def _go_on(self) -> None:
+    def _go_on(self, X: ModalityDict, rows: Array, rng: np.random.RandomState) -> None:
         """A copy of the fitted net, brought up to parameters that may have changed since."""
-        self._method.resettle()
+        self._method.resettle(X, rows, rng)
         moments = self.net_.moments
         self.net_ = copy.deepcopy(self.net_)
         self.net_.moments = copy.deepcopy(moments)
@@ -520,21 +543,27 @@ class BaseMultimodal(
         self.net_.criterion_.configure(**self._method.settings())
         self._task.configure(self.net_.criterion_)
 
-    def _families(self, checked: Checked, plan: Plan) -> list[Family]:
-        """Rows of the networks: those of each of them, or where they are streamed of all."""
+    def _families(self, checked: Checked, plan: Plan, chunk: bool = False) -> list[Family]:
+        """Rows of the networks: those of each of them, or where they are streamed of all.
+
+        Weights have a mean of 1, but those of a chunk the unit of the first.
+        """
+        unit = 1.0 if chunk else None
         X, target, weight, _ = checked
         device = resolve_device(self.device)
         if not is_streamed(X):
             data = TensorData.of(self._scaler.transform(X), target, weight, device)
             return [
-                Family(data.part(train), None if valid is None else data.part(valid), seed)
+                Family(data.part(train, unit), None if valid is None else data.part(valid), seed)
                 for (train, valid), seed in zip(plan.splits, plan.draws, strict=True)
             ]
 
         def stream(rows: Array) -> StreamData:
             rows = in_storage_order(X, rows)
             prepare, progress = self._prepare, self._shows_progress()
-            return StreamData(X[rows], prepare, target[rows], weight[rows], device, progress)
+            scale = 1 / (unit or weight[rows].mean() or 1.0)
+            y, own = target[rows], weight[rows]
+            return StreamData(X[rows], prepare, y, own, device, scale, progress)
 
         train, valid = plan.splits[0]
         return [Family(stream(train), valid if valid is None else stream(valid).load(),
@@ -580,22 +609,22 @@ class BaseMultimodal(
         self.__dict__.update(self._task.attributes())
 
     # -- from input to network output -----------------------------------------------------
+    @settled
     def _outputs(self, X: Modalities, *wanted: int) -> list[Array]:
         """Some outputs of all networks for all rows, each (n_networks, n_samples, ...).
 
         ``wanted`` are places among what the networks predict: PREDICTION, XI, LOG_VARIANCE.
         """
         check_is_fitted(self, "net_")
-        with cpu_threads(self.n_threads):
-            X = validate_modalities(self, X, reset=False, modalities=self.modalities)
-            few = len(X) <= ROWS_IN_STEP
-            n_threads = 1 if few else count_threads(self.net_, self.n_jobs)
-            batches = [
-                [output[i] for i in wanted]
-                for part in self._parts(X)
-                for output in self.net_.predict_batches(part, n_threads)
-            ]
-            outputs = [torch.cat(pieces, 1).cpu().numpy() for pieces in zip(*batches, strict=True)]
+        X = validate_modalities(self, X, reset=False, modalities=self.modalities)
+        few = len(X) <= ROWS_IN_STEP
+        n_threads = 1 if few else count_threads(self.net_, self.n_jobs)
+        batches = [
+            [output[i] for i in wanted]
+            for part in self._parts(X)
+            for output in self.net_.predict_batches(part, n_threads)
+        ]
+        outputs = [torch.cat(pieces, 1).cpu().numpy() for pieces in zip(*batches, strict=True)]
         if is_streamed(X):
             order = np.argsort(in_storage_order(X, np.arange(len(X))))
             outputs = [output[:, order] for output in outputs]
@@ -615,7 +644,7 @@ class BaseMultimodal(
         if is_streamed(X):
             X = X[in_storage_order(X, np.arange(len(X)))]
             progress = self._shows_progress()
-            yield StreamData(X, self._prepare, None, None, device, progress)
+            yield StreamData(X, self._prepare, None, None, device, progress=progress)
             return
         for start, stop in pairwise(batch_edges(len(X), PREDICT_BATCH)):  # what a cache holds
             part = X if stop - start == len(X) else X[start:stop]
@@ -634,7 +663,7 @@ class BaseMultimodal(
             Computed from the means of the codes, without noise; of the first network, where
             there are several.
         """
-        return self._outputs(X, XI)[0][0]
+        return with_samples(self, self._outputs(X, XI)[0][0], X)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -26,21 +26,24 @@ from sklearn.base import (
 from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import check_cv
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._classifier import OMIBClassifier
-from ._compat import Interval, StrOptions, _check_sample_weight, _fit_context
-from ._estimator import BaseMultimodal, in_one_piece, on_its_threads, rows_of, within_memory
+from ._compat import Interval, StrOptions, _fit_context, refuse_booleans
+from ._estimator import BaseMultimodal, in_one_piece, rows_of, within_memory
 from ._regressor import OMIBRegressor
 from ._typing import Array, Modalities, RandomState
 from .data.checks import validate_modalities
 from .data.container import ModalityDict
+from .data.foreign import with_samples
 from .data.missing import complete_rows, incomplete_columns
+from .data.per_sample import check_entries, check_groups, check_weight
 from .data.streams import in_storage_order, sample_rows
 from .information import estimate_beta_bounds
 from .persistence import Persistent
 from .tasks import Classification, Regression, Task
+from .training.devices import settled
 from .training.net import Family, StackedNet
 from .training.plan import Plan, resolve_encoders
 from .training.processes import common_random_state, together
@@ -124,6 +127,10 @@ class BaseOMIBCV(
     _estimator_class: ClassVar[type[BaseMultimodal]]
     _task_class: ClassVar[type[Task]]
 
+    def _validate_params(self) -> None:
+        super()._validate_params()
+        refuse_booleans(self)
+
     @abstractmethod
     def _make_task(self) -> Task:
         """What the estimators predict."""
@@ -136,7 +143,7 @@ class BaseOMIBCV(
     @in_one_piece
     @within_memory
     @_fit_context(prefer_skip_nested_validation=True)
-    @on_its_threads
+    @settled
     def fit(
         self,
         X: Modalities,
@@ -177,9 +184,10 @@ class BaseOMIBCV(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
         rng = common_random_state(self.random_state)
+        given = X
         X = validate_modalities(self, X, reset=True, modalities=self.modalities)
-        check_consistent_length(X, y, groups)
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        y, groups = check_entries("y", y, X, given), check_groups(groups, X)
+        weight = check_weight(sample_weight, X)
         self._learn_target(y)
         self.beta_bounds_ = estimate_beta_bounds(
             complete_rows(sample_rows(X, rng)),
@@ -193,6 +201,13 @@ class BaseOMIBCV(
         if isinstance(self.random_state, Integral):
             seed = self.random_state  # the folds' networks are those of a GridSearchCV
         splits = list(check_cv(self.cv, y, classifier=is_classifier(self)).split(X, y, groups))
+        empty = [i for i, rows in enumerate(splits) if not all(len(part) for part in rows)]
+        if empty or not splits:
+            what = f"rows for both parts in fold {empty[0]}" if empty else "a fold"
+            raise ValueError(
+                f"cv={self.cv!r} does not give {what}; give a number of folds, a splitter, or a "
+                "list of (rows to train on, rows to test on)."
+            )
 
         sample = sample_rows(X, rng)
         encoders = resolve_encoders(
@@ -460,7 +475,7 @@ class BaseOMIBCV(
         -------
         ndarray of shape (n_samples, n_estimators * latent_dim)
         """
-        return np.hstack(self._each("transform", X))
+        return with_samples(self, np.hstack(self._each("transform", X)), X)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -36,6 +36,11 @@ def _subplots(n_columns: int, **options: Any) -> Any:
     return plt.subplots(1, n_columns, layout="constrained", **options)[1]
 
 
+def _as_it_is(name: str) -> str:
+    """A name for matplotlib, to which a dollar means a formula and a first _ means no entry."""
+    return f"{' ' * name.startswith('_')}{name}".replace("$", r"\$")
+
+
 class BetaScoreDisplay:
     """Cross-validated score over beta, with the bound.
 
@@ -293,14 +298,16 @@ class TrainingCurveDisplay:
 
     def _plot_modalities(self, ax: Axes, main: pd.DataFrame, column: str, label: str) -> None:
         for name in self.modalities:
-            ax.plot(main.epoch, main[column.format(name)], label=name)
+            ax.plot(main.epoch, main[column.format(name)], label=_as_it_is(name))
         ax.set_ylabel(label)
         ax.legend(frameon=False, fontsize="small")
 
 
 def _one_row_each(ax: Axes, names: Sequence[str], label: str) -> None:
     """Horizontal rows from top to bottom, named on the left."""
-    ax.set(yticks=range(len(names)), yticklabels=list(names), ylim=(len(names) - 0.5, -0.5))
+    ax.set(
+        yticks=range(len(names)), yticklabels=map(_as_it_is, names), ylim=(len(names) - 0.5, -0.5)
+    )
     ax.set_xlabel(label)
     ax.locator_params(axis="x", nbins=6)
     ax.tick_params(axis="y", length=0)
@@ -548,7 +555,7 @@ class InformationPlaneDisplay:
             ax.plot(self.table[title], self.table["I(xi; y)"], color="0.8", zorder=0)
             points = ax.scatter(self.table[title], self.table["I(xi; y)"], c=order)
             ax.plot(kept[title], kept["I(xi; y)"], "k*", markersize=11, label="kept")
-            ax.set_xlabel(f"{title} (nats)")
+            ax.set_xlabel(_as_it_is(f"{title} (nats)"))
             ax.spines[["top", "right"]].set_visible(False)
         axes[0].legend(frameon=False, fontsize="small")
         bar = axes[0].figure.colorbar(points, ax=axes, ticks=order, label="epoch")

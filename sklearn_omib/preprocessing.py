@@ -26,7 +26,6 @@ from .data.checks import validate_modalities
 from .data.container import (
     SINGLE_MODALITY,
     ModalityDict,
-    block_feature_names,
     flatten_block,
     holds_modalities,
     naming_modality,
@@ -34,6 +33,7 @@ from .data.container import (
     resolve_columns,
     split_columns,
 )
+from .data.foreign import as_table, has_levels, with_samples
 
 __all__ = ["ModalityConcatenator", "ModalitySplitter", "ModalityTransformer"]
 
@@ -155,12 +155,12 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         """
         X = self._validate(X, reset=True)
         assigned = self._assign(X)
-        self._columns = {name: block_feature_names(block) for name, block in X.items()}
+        self._columns = {name: X.feature_names_of(name) for name in X}
         results = self._run(_fit_transform_one, assigned, X, y)
         self.transformers_ = {
             name: fitted for name, (fitted, _) in zip(assigned, results, strict=True)
         }
-        return self._collect(assigned, [block for _, block in results])
+        return self._collect(X, assigned, [block for _, block in results])
 
     def transform(self, X: Modalities) -> ModalityDict:
         """Transform every modality.
@@ -176,7 +176,7 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
         check_is_fitted(self, "transformers_")
         X = self._validate(X, reset=False)
         blocks = self._run(_transform_one, self.transformers_, X)
-        return self._collect(self.transformers_, blocks)
+        return self._collect(X, self.transformers_, blocks)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> Array:
         """Names of the columns of the output, ``"modality__column"``.
@@ -239,11 +239,19 @@ class ModalityTransformer(TransformerMixin, _BaseComposition, auto_wrap_output_k
             for name, transformer in transformers.items()
         )
 
-    def _collect(self, names: Iterable[str], blocks: Iterable[Block]) -> ModalityDict:
+    def _collect(
+        self, X: ModalityDict, names: Iterable[str], blocks: Iterable[Block]
+    ) -> ModalityDict:
         kept = {name: block for name, block in zip(names, blocks, strict=True) if block is not None}
         if not kept:
             raise ValueError("All modalities are dropped; nothing is left to return.")
-        return ModalityDict(kept)
+        passed = [name for name, block in kept.items() if block is X[name]]
+        made = ModalityDict(kept)
+        if passed:
+            made.named_as(X.select(passed))
+        if X.samples is not None:
+            made.samples = X.samples
+        return made
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -263,15 +271,24 @@ def _fit_transform_one(
     transformer = clone(transformer)
     with naming_modality(name):
         if hasattr(transformer, "fit_transform"):
-            return transformer, transformer.fit_transform(block, y)
-        return transformer, transformer.fit(block, y).transform(block)
+            made = transformer.fit_transform(block, y)
+        else:
+            made = transformer.fit(block, y).transform(block)
+        return transformer, _with_index_of(block, made)
 
 
 def _transform_one(name: str, transformer: Any, block: Block) -> Block:
     if isinstance(transformer, str):
         return block if transformer == "passthrough" else None
     with naming_modality(name):
-        return transformer.transform(block)
+        return _with_index_of(block, transformer.transform(block))
+
+
+def _with_index_of(block: Block, made: Block) -> Block:
+    """A DataFrame made of another, whose rows it keeps, with the names these had."""
+    if isinstance(block, pd.DataFrame) and isinstance(made, pd.DataFrame):
+        return made if made.index.equals(block.index) else made.set_axis(block.index)
+    return made
 
 
 class ModalitySplitter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
@@ -366,11 +383,17 @@ class ModalitySplitter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=No
         return split_columns(self._table(X, reset=False), self.columns_)
 
     def _table(self, X: HasShape | ArrayLike, reset: bool) -> Block:
-        if holds_modalities(X):
+        if holds_modalities(X, {}):
             raise ValueError(
                 f"X is split already: it holds the modalities {list(ModalityDict(X))}."
             )
-        return validate_modalities(self, X, reset=reset, check_values=False)[SINGLE_MODALITY]
+        table = as_table(X)
+        if not has_levels(table):
+            X = validate_modalities(self, table, reset=reset, check_values=False)
+            return X[SINGLE_MODALITY]
+        flat = table.set_axis([self.separator.join(map(str, names)) for names in table], axis=1)
+        validate_modalities(self, flat, reset=reset, check_values=False)
+        return table
 
     def _columns_by_name(self, table: Block) -> dict[str, list[int]]:
         columns = getattr(table, "columns", None)
@@ -450,7 +473,7 @@ class ModalityConcatenator(TransformerMixin, BaseEstimator):
         self : object
         """
         modalities = validate_modalities(self, X, reset=True, check_values=False)
-        self._columns = {name: block_feature_names(block) for name, block in modalities.items()}
+        self._columns = {name: modalities.feature_names_of(name) for name in modalities}
         return self
 
     def transform(self, X: Modalities) -> Any:
@@ -466,6 +489,9 @@ class ModalityConcatenator(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "modalities_")
         modalities = validate_modalities(self, X, reset=False, check_values=False)
+        return with_samples(self, self._side_by_side(modalities), X)
+
+    def _side_by_side(self, modalities: ModalityDict) -> Any:
         if any(sparse.issparse(block) for block in modalities.values()):
             blocks = [
                 block if sparse.issparse(block) else sparse.csr_matrix(flatten_block(block))
@@ -474,7 +500,7 @@ class ModalityConcatenator(TransformerMixin, BaseEstimator):
             n_values = np.prod(modalities.shape)
             if sum(block.nnz for block in blocks) < self.sparse_threshold * n_values:
                 return sparse.hstack(blocks, format="csr")
-        return np.asarray(modalities)
+        return modalities.flat()
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> Array:
         """Names of the columns, ``"modality__column"``.

@@ -117,30 +117,29 @@ def test_without_early_stopping_every_epoch_runs_on_all_rows(tables):
 def test_groups_stay_on_one_side_of_the_validation_split(tables, stratified):
     labels = tables[1] if stratified else None
     groups = np.repeat(np.arange(12), 10)
-    rng = np.random.RandomState(0)
-    train, valid = validation_split(120, labels, groups, rng)
+    train, valid = validation_split(120, labels, groups, 0)
     assert len(train) + len(valid) == 120 and len(valid) > 0
     assert not set(groups[train]) & set(groups[valid])
 
 
 def test_validation_split_is_stratified_where_it_can_be():
-    y, rng = np.repeat([0, 1], [90, 10]), np.random.RandomState(0)
-    train, valid = validation_split(100, y, None, rng, fraction=0.2)
+    y = np.repeat([0, 1], [90, 10])
+    train, valid = validation_split(100, y, None, 0, fraction=0.2)
     assert y[valid].sum() == 2 and len(valid) == 20 and len(train) == 80
     rare = np.r_[np.zeros(50, int), 1]  # one sample of a class: no error, a plain split
-    assert len(validation_split(51, rare, None, rng)[1]) == 8
-    assert validation_split(9, y[:9], None, rng)[1] is None
+    assert len(validation_split(51, rare, None, 0)[1]) == 8
+    assert validation_split(9, y[:9], None, 0)[1] is None
 
 
 @pytest.mark.parametrize("n, held_out", [(100, 15), (3000, 450), (8000, 500), (200_000, 2000)])
 def test_by_itself_a_smaller_share_of_many_rows_is_held_out(n, held_out):
-    y, rng = np.arange(n) % 2, np.random.RandomState(0)
+    y = np.arange(n) % 2
     for labels in (y, None):
-        train, valid = validation_split(n, labels, None, rng)
+        train, valid = validation_split(n, labels, None, 0)
         assert len(valid) in (held_out, held_out + 1) and len(train) + len(valid) == n
     groups = np.arange(n) // (n // 20)  # 20 of them: three say more than one
     for labels in (y, None):
-        valid = validation_split(n, labels, groups, rng)[1]
+        valid = validation_split(n, labels, groups, 0)[1]
         assert len(valid) == pytest.approx(0.15 * n, rel=0.1)
 
 

@@ -53,15 +53,22 @@ class TensorData:
     rows : Tensor of shape (n_samples,), int64
         Which of the rows stored are meant, in which order: several networks train on rows of
         their own of the same tensors.
+    scale : float, default=1.0
+        Of the weights.
     """
 
     unit = 1  # of the sizes of batches
 
     def __init__(
-        self, blocks: Mapping[str, Any], y: Tensor | None, weight: Tensor, rows: Tensor
+        self,
+        blocks: Mapping[str, Any],
+        y: Tensor | None,
+        weight: Tensor,
+        rows: Tensor,
+        scale: float = 1.0,
     ) -> None:
         self.blocks, self.y, self.weight, self.rows = blocks, y, weight, rows
-        self.device = weight.device
+        self.device, self.scale = weight.device, scale
 
     @classmethod
     def of(
@@ -70,6 +77,7 @@ class TensorData:
         y: Array | None,
         weight: Array | None,
         device: torch.device,
+        scale: float = 1.0,
     ) -> TensorData:
         """All rows of arrays.
 
@@ -81,6 +89,8 @@ class TensorData:
             None weighs all samples 1.
         device : torch.device
             Where dense blocks live; sparse ones stay on the CPU and move batch by batch.
+        scale : float, default=1.0
+            Of the weights.
         """
         n_samples = next(iter(blocks.values())).shape[0]
         weight = np.ones(n_samples) if weight is None else weight
@@ -92,16 +102,25 @@ class TensorData:
             None if y is None else _tensor(y, device),
             _tensor(np.asarray(weight, dtype=np.float32), device),
             torch.arange(n_samples, device=device),
+            scale,
         )
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def part(self, rows: Array | Tensor) -> TensorData:
-        """Some of the rows, an array of positions, of the same tensors."""
-        return TensorData(
-            self.blocks, self.y, self.weight, self.rows[torch.as_tensor(rows, device=self.device)]
-        )
+    def part(self, rows: Array | Tensor, unit: float | None = None) -> TensorData:
+        """Some of the rows of the same tensors.
+
+        Parameters
+        ----------
+        rows : array of int
+        unit : float, default=None
+            The weight that counts as 1. None is the mean of these rows: losses of training, of
+            validation and of a constant can only be compared when each is a mean.
+        """
+        stored = self.rows[torch.as_tensor(rows, device=self.device)]
+        unit = (float(self.weight[stored].mean()) or 1.0) if unit is None else unit
+        return TensorData(self.blocks, self.y, self.weight, stored, 1 / unit)
 
     def take(self, rows: Tensor | slice) -> Batch:
         """Inputs, target and weights of some rows."""
@@ -117,7 +136,8 @@ class TensorData:
             name: _sparse_batches(block, stored) if sparse.issparse(block) else _at(block, stored)
             for name, block in self.blocks.items()
         }
-        return inputs, None if self.y is None else _at(self.y, stored), _at(self.weight, stored)
+        weight = self.scale * _at(self.weight, stored)
+        return inputs, None if self.y is None else _at(self.y, stored), weight
 
     def orders(
         self, batch_size: int, generator: torch.Generator | None = None, share: Share | None = None
@@ -229,8 +249,11 @@ class Batches:
         elif isinstance(first, TensorData) and all(
             isinstance(part, TensorData) and part.blocks is first.blocks for part in self.parts
         ):
+            scale = torch.tensor([self.parts[i].scale / first.scale for i in self.index])
+            scale = scale.unsqueeze(1).to(first.device)
             for orders in self._each("orders"):
-                yield first.gather(torch.stack([orders[i] for i in self.index]))
+                inputs, y, weight = first.gather(torch.stack([orders[i] for i in self.index]))
+                yield inputs, y, scale * weight
         else:
             for batches in self._each("batches"):
                 yield tuple(self._spread(parts) for parts in zip(*batches, strict=True))

@@ -1,6 +1,8 @@
 """Checking modalities for an estimator: values in fit, names and shapes from then on."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from math import prod
 from typing import Any
@@ -16,16 +18,19 @@ from .._compat import _check_feature_names, _check_n_features
 from .._typing import Block, Modalities
 from .container import (
     SINGLE_MODALITY,
+    TEXT_ADVICE,
     ModalityDict,
+    as_array,
     as_block,
     check_modalities,
     column_layout,
-    column_names,
+    flattened_layout,
     holds_modalities,
     naming_modality,
     take_rows,
     with_names,
 )
+from .foreign import as_table
 from .lazy import LazyBlock, as_lazy, fits_in_memory, rows_per_read
 from .missing import lost
 
@@ -62,7 +67,7 @@ def validate_modalities(
     ModalityDict
         Blocks in the order seen in fit.
     """
-    if not holds_modalities(X):
+    if not holds_modalities(X, modalities):
         return _validate_table(estimator, X, reset, modalities, check_values)
     if isinstance(X, Mapping) and not reset and may_miss(estimator):
         X = {name: block for name, block in X.items() if block is not None}
@@ -77,7 +82,7 @@ def validate_modalities(
             )
         estimator.modalities_ = X.sample_shapes
         estimator.n_features_in_ = X.shape[1]
-        estimator._block_columns = {name: column_names(block) for name, block in X.items()}
+        estimator._block_columns = {name: X.columns_of(name) for name in X}
         if all(columns is not None for columns in estimator._block_columns.values()):
             estimator.feature_names_in_ = X.feature_names
         elif hasattr(estimator, "feature_names_in_"):
@@ -105,12 +110,12 @@ def _validate_table(
     check_values: bool,
 ) -> ModalityDict:
     """One table: a single modality, cut by a specification, or the blocks of fit flattened."""
-    X = as_lazy(X)
+    X = as_lazy(as_table(X))
+    X = X if hasattr(X, "shape") else as_array(SINGLE_MODALITY, X)
     flattened = (
         not reset and modalities is None and list(estimator.modalities_) != [SINGLE_MODALITY]
     )
     if flattened:
-        X = X if hasattr(X, "shape") else np.asarray(X)
         if len(X.shape) != 2 or X.shape[1] != estimator.n_features_in_:
             raise ValueError(
                 f"X has shape {X.shape}, but {type(estimator).__name__} was fitted on modalities "
@@ -123,11 +128,15 @@ def _validate_table(
             for name, (columns, _) in modalities.items():
                 _compare_names(estimator, name, list(names[columns]), prefix=f"{name}__")
     elif modalities is None and check_values and not isinstance(X, LazyBlock):
-        X = validate_data(
-            estimator, X, reset=reset, accept_sparse="csr", allow_nd=True,
-            ensure_min_samples=2 if reset else 1,
-            ensure_all_finite=_finite(may_miss(estimator)),
-        )  # fmt: skip
+        if reset:
+            _warn_of_flattened(estimator, X)
+        with naming_column(X):
+            X = validate_data(
+                estimator, X, reset=reset, accept_sparse="csr", allow_nd=True,
+                ensure_min_samples=2 if reset else 1,
+                ensure_all_finite=_finite(may_miss(estimator)),
+            )  # fmt: skip
+            _check_numeric(X)
         check_values = False  # done, by scikit-learn
     else:
         X = as_block(SINGLE_MODALITY, X)
@@ -136,8 +145,32 @@ def _validate_table(
     X = check_modalities(X, modalities)
     if reset:
         estimator.modalities_ = X.sample_shapes
-        estimator._block_columns = dict.fromkeys(X)  # a table's names are feature_names_in_
+        estimator._block_columns = _cut_names(estimator, X)
     return _check_blocks(estimator, X, reset) if check_values else _check_not_empty(X)
+
+
+def _warn_of_flattened(estimator: Any, X: Any) -> None:
+    """Warn where X may be several modalities that someone has put into one array."""
+    shape: tuple[int, ...] = getattr(X, "shape", ())
+    layout = flattened_layout(shape[1]) if len(shape) == 2 else None
+    if layout is not None:
+        warnings.warn(
+            f"{type(estimator).__name__} takes X, one table of {shape[1]} columns, for a single "
+            f"modality. A ModalityDict of as many columns, {list(layout)}, has been made one array "
+            "before, as StandardScaler or BaggingClassifier do. If this is it, set "
+            f"modalities={layout}, which is the ModalityDict's `layout`; to scale each modality by "
+            "itself use ModalityTransformer.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _cut_names(estimator: Any, X: ModalityDict) -> dict[str, list[str] | None]:
+    """Column names of the modalities that a table was cut into, where it has names."""
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is not None and list(X) == [SINGLE_MODALITY] and len(names) == X.shape[1]:
+        return {SINGLE_MODALITY: list(names)}  # whose frame scikit-learn made an array
+    return {name: None if names is None else X.columns_of(name) for name in X}
 
 
 def _match(estimator: Any, X: ModalityDict) -> ModalityDict:
@@ -158,9 +191,9 @@ def _match(estimator: Any, X: ModalityDict) -> ModalityDict:
                 f"{type(estimator).__name__} was fitted on shape {expected[name]}."
             )
     blocks = {name: X[name] if name in X else lost(expected[name], len(X)) for name in expected}
-    X = ModalityDict(blocks)
-    for name, block in X.items():
-        if (columns := column_names(block)) is not None:
+    X = X.select(list(expected)) if not missing else ModalityDict(blocks)
+    for name in X:
+        if (columns := X.columns_of(name)) is not None:
             _compare_names(estimator, name, columns)
     return X
 
@@ -172,7 +205,7 @@ def _compare_names(estimator: Any, name: str, received: Sequence[str], prefix: s
             raise ValueError(
                 f"Column names of modality {name!r} differ from those {type(estimator).__name__} "
                 f"was fitted on: got {got!r} in the place of {known!r}. Names and their order must "
-                "be the same."
+                "be the same; select the columns in the order of fit."
             )
 
 
@@ -213,13 +246,60 @@ def check_block(
         block = block.where(block.notna(), np.nan)  # of None and pd.NA
     elif missing and not sparse.issparse(block) and block.dtype == object:
         block = np.where(pd.isna(block), np.nan, block)
-    with naming_modality(name):
+    if getattr(block, "ndim", 2) > 2:
+        _check_counts(name, block)
+    with naming_modality(name), naming_column(block, name):
         block = check_array(
             block, accept_sparse="csr", allow_nd=True, estimator=estimator,
             ensure_min_samples=min_samples, ensure_all_finite=_finite(missing),
         )  # fmt: skip
+        _check_numeric(block)
     _check_dtype(name, block)
     return block
+
+
+@contextmanager
+def naming_column(block: Any, name: str = SINGLE_MODALITY) -> Iterator[None]:
+    """Say which column of a table cannot be read as numbers, and what to do."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        found = _column_without_numbers(block)
+        if found is None:
+            raise
+        column, value = found
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        if isinstance(value, str):
+            advice = (
+                f"Encode categories first, by ModalityTransformer({{{name!r}: "
+                f"make_column_transformer((OneHotEncoder(), [{column!r}]), "
+                f"remainder='passthrough')}}). Is it text? {TEXT_ADVICE}"
+            )
+        else:
+            advice = "Make numbers of it first; dates become numbers by subtracting one of them."
+        raise kind(
+            f"Column {column!r} holds {value!r}, which is not numeric. {advice} ({error})"
+        ) from error
+
+
+def _column_without_numbers(block: Any) -> tuple[Any, Any] | None:
+    """The first column of a table that holds something else than numbers, and the first such."""
+    if isinstance(block, pd.DataFrame):
+        columns = {name: block.iloc[:, i] for i, name in enumerate(block.columns)}
+    elif getattr(block, "ndim", 0) == 2 and getattr(block, "dtype", None) is not None and (
+        block.dtype.kind in "OUS" and not sparse.issparse(block)
+    ):  # fmt: skip
+        columns = {i: pd.Series(block[:, i]) for i in range(block.shape[1])}
+    else:
+        return None
+    for name, column in columns.items():
+        if pd.api.types.is_datetime64_any_dtype(column) and len(column):
+            return name, column.iloc[0]
+        if not pd.api.types.is_numeric_dtype(column):
+            wrong = pd.to_numeric(column.astype(object), errors="coerce").isna() & column.notna()
+            if wrong.any():
+                return name, column[wrong.to_numpy()].iloc[0]
+    return None
 
 
 def read_block(name: str, block: Block, rows: slice) -> Block:
@@ -250,6 +330,11 @@ def is_constant(block: Block) -> bool:
         alike = (block[:2].max(0) != block[:2].min(0)).nnz == 0
         return alike and (block.max(0) != block.min(0)).nnz == 0
     return bool((block[0] == block[1]).all() and (block == block[0]).all())
+
+
+def _check_numeric(block: Block) -> None:
+    if block.dtype.kind not in "fiubc":
+        raise ValueError(f"dtype {block.dtype} is not numeric.")
 
 
 def _check_dtype(name: str, block: Block) -> None:

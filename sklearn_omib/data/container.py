@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from contextlib import contextmanager
+from itertools import combinations
 from math import prod
 from numbers import Integral
 from os import PathLike
@@ -16,9 +17,18 @@ from scipy import sparse
 
 from .._compat import _get_column_indices
 from .._typing import Array, Block, Blocks, Modalities
+from .foreign import as_table, by_first_level, has_levels, is_anndata, is_mudata, labelled
 from .lazy import LazyBlock, ReadError, as_lazy
 
 SINGLE_MODALITY = "X"  # the name given to the only modality of a plain table
+TEXT_ADVICE = (
+    "Encode it first: TfidfVectorizer().fit_transform(texts) makes a sparse matrix, a sentence "
+    "encoder an array; give that as the modality."
+)
+MOST_FLATTENED = 64  # widths that are remembered
+# Layouts of the containers that were made one array in this process, by the number of columns. The
+# array itself tells nothing, and a meta-estimator that made it is not to be seen from an estimator.
+_flattened: dict[int, dict[str, tuple[slice, tuple[int, ...]]]] = {}
 
 
 class ModalityDict:
@@ -36,7 +46,8 @@ class ModalityDict:
     ----------
     modalities : mapping of str to array, list of arrays, MuData or ModalityDict
         The blocks, one per modality, each with samples on its first axis: numpy arrays of two
-        or more dimensions, pandas DataFrames, scipy sparse matrices or torch tensors on the CPU.
+        or more dimensions, pandas or polars DataFrames, scipy sparse matrices, AnnData (of which
+        ``X`` is taken) or torch tensors.
         Memory maps, zarr arrays, h5py datasets, dask arrays and parquet (``ParquetFile`` or a
         pyarrow dataset) stay where they are: nothing is read until rows are used.
         Blocks are kept as they are, never copied; sparse blocks are stored as CSR.
@@ -48,12 +59,15 @@ class ModalityDict:
         ``(n_samples, n_features_total)``; blocks of more dimensions count flattened.
     ndim : int
         Always 2.
+    samples : pandas.Index or None
+        Names of the samples, where a DataFrame or AnnData has them.
 
     Raises
     ------
     ValueError
         If there is no modality, a block has fewer than two dimensions, or the blocks differ in
-        their number of samples. The message names the modality.
+        their number of samples, in which samples these are, or in their order, by the indexes of
+        DataFrames, AnnData and MuData. The message names the modality.
 
     Notes
     -----
@@ -78,22 +92,28 @@ class ModalityDict:
     ndim = 2
 
     def __init__(self, modalities: Blocks | ModalityDict) -> None:
-        blocks = {}
+        blocks, samples, self._columns = {}, {}, dict[str, list[str]]()
         for name, block in _iter_blocks(modalities):
             if not isinstance(name, str):
                 raise TypeError(
                     f"Modality names must be strings, got {name!r} of type {type(name).__name__}."
                 )
+            block, names, columns = labelled(block)
             blocks[name] = as_block(name, block)
+            if names is not None:
+                samples[name] = names
+            if columns is not None:
+                self._columns[name] = columns
         if not blocks:
             raise ValueError("At least one modality is required, got none.")
         lengths = {name: block.shape[0] for name, block in blocks.items()}
         if len(set(lengths.values())) > 1:
             counts = ", ".join(f"{name!r}: {n}" for name, n in lengths.items())
             raise ValueError(f"All modalities must have the same number of samples, got {counts}.")
-        _check_aligned({name: block.index for name, block in blocks.items()
-                        if isinstance(block, pd.DataFrame)})  # fmt: skip
-        self._blocks = blocks
+        _check_aligned(samples)
+        self._blocks, self.samples = blocks, next(iter(samples.values()), None)
+        if isinstance(modalities, ModalityDict):
+            self.named_as(modalities)
 
     # -- what a dict offers ---------------------------------------------------------------
     def keys(self) -> KeysView[str]:
@@ -126,7 +146,7 @@ class ModalityDict:
         ModalityDict
         """
         names = [names] if isinstance(names, str) else names
-        return ModalityDict({name: self[name] for name in names})
+        return ModalityDict({name: self[name] for name in names}).named_as(self)
 
     # -- what an array offers -------------------------------------------------------------
     @property
@@ -150,7 +170,15 @@ class ModalityDict:
     @property
     def feature_names(self) -> Array:
         """Names of all columns, ``"modality__column"``; unnamed columns are ``x0``, ``x1``, ..."""
-        return qualified_names({name: block_feature_names(block) for name, block in self.items()})
+        return qualified_names({name: self.feature_names_of(name) for name in self})
+
+    def columns_of(self, name: str) -> list[str] | None:
+        """Column names of a modality, if it has any."""
+        return self._columns.get(name) or column_names(self[name])
+
+    def feature_names_of(self, name: str) -> list[str]:
+        """Column names of a modality; unnamed columns are ``x0``, ``x1``, ..."""
+        return self.columns_of(name) or [f"x{i}" for i in range(prod(self.sample_shapes[name]))]
 
     def __len__(self) -> int:
         return next(iter(self._blocks.values())).shape[0]
@@ -169,21 +197,48 @@ class ModalityDict:
             rows, columns = key if len(key) == 2 else (key, slice(None))
             if columns is Ellipsis or (isinstance(columns, slice) and columns == slice(None)):
                 return self[rows]
-            return np.asarray(self[rows])[..., columns]
+            return self[rows].flat()[..., columns]
         if isinstance(key, Integral):
-            return np.asarray(self[[key]])[0]
+            return self[[key]].flat()[0]
         if isinstance(key, list) and key and isinstance(key[0], str):
             return self.select(key)
         if not isinstance(key, slice):
             key = np.asarray(key)
             key = key.astype(int) if key.size == 0 else key
-        return ModalityDict({name: take_rows(block, key) for name, block in self.items()})
+        part = ModalityDict({name: take_rows(block, key) for name, block in self.items()})
+        return part.named_as(self, key)
+
+    def named_as(self, other: ModalityDict, rows: Any = slice(None)) -> ModalityDict:
+        """Take over names that blocks do not hold themselves, of samples and of shared blocks.
+
+        Parameters
+        ----------
+        other : ModalityDict
+        rows : slice or array, default=slice(None)
+            Its rows that are these.
+
+        Returns
+        -------
+        self : ModalityDict
+        """
+        for name, columns in other._columns.items():
+            if name in self and self[name].shape[1:] == other[name].shape[1:]:
+                self._columns[name] = columns
+        if self.samples is None and other.samples is not None:
+            self.samples = other.samples[rows]
+        return self
 
     def __sizeof__(self) -> int:
         # dask asks it what to send to its workers once instead of with every task
         return object.__sizeof__(self) + sum(_n_bytes(block) for block in self.values())
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
+        if len(self._blocks) > 1:
+            _note_flattened(self.layout)
+        return self.flat(dtype)
+
+    def flat(self, dtype: DTypeLike | None = None) -> Array:
+        """The flattened blocks side by side, as ``numpy.asarray`` gives them."""
         blocks = []
         for name, block in self.items():
             with naming_modality(name):
@@ -193,7 +248,7 @@ class ModalityDict:
     # -- how it looks ---------------------------------------------------------------------
     def _describe(self) -> Iterator[tuple[str, tuple[int, ...], str]]:
         for name, block in self.items():
-            dtype = "mixed" if isinstance(block, pd.DataFrame) else block.dtype
+            dtype = getattr(block, "dtype", "mixed")
             if isinstance(block, pd.DataFrame) and block.dtypes.nunique() == 1:
                 dtype = block.dtypes.iloc[0]
             kind = "sparse " if sparse.issparse(block) else ""
@@ -213,12 +268,13 @@ def _iter_blocks(modalities: Any) -> Iterator[tuple[Any, Block]]:
     """Yield (name, block) from any form that holds several blocks."""
     if isinstance(modalities, (Mapping, ModalityDict)):
         yield from modalities.items()
-    elif _is_mudata(modalities):
-        _check_aligned({name: pd.Index(annotated.obs_names)
-                        for name, annotated in modalities.mod.items()
-                        if hasattr(annotated, "obs_names")})  # fmt: skip
+    elif is_mudata(modalities):
         for name, annotated in modalities.mod.items():
-            yield name, annotated.X
+            yield name, annotated if is_anndata(annotated) else annotated.X
+    elif has_levels(modalities):
+        yield from by_first_level(modalities).items()
+    elif is_anndata(modalities):
+        yield SINGLE_MODALITY, modalities
     elif isinstance(modalities, (list, tuple)):
         for i, block in enumerate(modalities):
             yield f"modality_{i}", block
@@ -230,11 +286,6 @@ def _iter_blocks(modalities: Any) -> Iterator[tuple[Any, Block]]:
         )
 
 
-def _is_mudata(X: object) -> bool:
-    """Whether X has what is used of MuData: a mapping ``mod`` of AnnData, matrices in ``X``."""
-    return isinstance(getattr(X, "mod", None), Mapping)
-
-
 def _n_bytes(block: Block) -> int:
     if isinstance(block, pd.DataFrame):
         return int(block.memory_usage().sum())
@@ -243,16 +294,36 @@ def _n_bytes(block: Block) -> int:
     return getattr(block, "nbytes", 0)
 
 
-def _check_aligned(indices: Mapping[str, pd.Index]) -> None:
-    """Raise where two modalities name the same samples in another order."""
-    items = list(indices.items())
-    for name, index in items[1:]:
-        first_name, first = items[0]
-        if len(index) == len(first) and not index.equals(first) and set(index) == set(first):
-            raise ValueError(
-                f"Modalities {first_name!r} and {name!r} have the same samples in another order, "
-                "by their index. Reindex one of them, or drop the index."
-            )
+def _check_aligned(samples: Mapping[str, pd.Index]) -> None:
+    """Raise where two modalities name other samples, or the same in another order.
+
+    Where they have no name in common they count differently, and position is all there is.
+    """
+    for (one_name, one), (name, other) in combinations(samples.items(), 2):
+        if one.equals(other) or not (shared := one.isin(other)).any():
+            continue
+        if shared.all() and other.isin(one).all():
+            what = "have the same samples in another order"
+        else:
+            what = f"have only {shared.sum()} of {len(one)} samples in common"
+        place = np.flatnonzero(~(one == other))[0] if len(one) == len(other) else 0
+        raise ValueError(
+            f"Modalities {one_name!r} and {name!r} {what}, by their index; row {place} is "
+            f"{one[place]!r} in one and {other[place]!r} in the other. Bring them to the same "
+            f"samples in one order, as frame.loc[other.index] does; if rows do belong together, "
+            "drop the indexes by frame.reset_index(drop=True)."
+        )
+
+
+def _note_flattened(layout: dict[str, tuple[slice, tuple[int, ...]]]) -> None:
+    if len(_flattened) >= MOST_FLATTENED:
+        _flattened.clear()
+    _flattened[max(columns.stop for columns, _ in layout.values())] = layout
+
+
+def flattened_layout(n_columns: int) -> dict[str, tuple[slice, tuple[int, ...]]] | None:
+    """Layout of a container of so many columns that was made one array, or None."""
+    return _flattened.get(n_columns)
 
 
 @contextmanager
@@ -280,10 +351,12 @@ def as_block(name: str, block: Block) -> Block:
     if isinstance(block, (list, tuple)):
         block = _with_nan(name, block)
     if isinstance(block, pd.Series) or not hasattr(block, "shape"):
-        block = np.asarray(block)
+        block = as_array(name, block)
     if isinstance(block, np.ma.MaskedArray):
         block = np.ma.filled(block.astype(np.result_type(block, np.float32)), np.nan)
     if len(block.shape) < 2:
+        if holds_text(block):
+            raise ValueError(f"Modality {name!r} holds text. {TEXT_ADVICE}")
         raise ValueError(
             f"Modality {name!r} must have at least two dimensions, samples first, got shape "
             f"{tuple(block.shape)}. Reshape your data: array.reshape(-1, 1) makes one column."
@@ -302,6 +375,26 @@ def _with_nan(name: str, rows: list[Any] | tuple[Any, ...]) -> list[Any] | tuple
     return [np.full(shape, np.nan) if row is None else row for row in rows]
 
 
+def as_array(name: str, block: Any) -> Array:
+    """A block that has no shape yet, such as a list, as an array."""
+    try:
+        return np.asarray(block)
+    except ValueError:  # rows of several lengths
+        shapes = sorted({np.shape(row) for row in block})
+        raise ValueError(
+            f"Modality {name!r} is ragged: its samples have the shapes {shapes[:4]}. Bring them to "
+            "one length, by padding or cutting, or to summaries of one length."
+        ) from None
+
+
+def holds_text(block: Any) -> bool:
+    """Whether an array or Series is of text."""
+    values = np.asarray(block)
+    if values.dtype.kind in "US":
+        return True
+    return values.dtype == object and values.size > 0 and isinstance(values.flat[0], (str, bytes))
+
+
 def take_rows(block: Block, rows: Any) -> Block:
     """Rows of a block of any kind, the kind unchanged."""
     return block.iloc[rows] if hasattr(block, "iloc") else block[rows]
@@ -317,11 +410,6 @@ def with_names(X: Block) -> Block:
     """A lazy table with column names as an empty frame, whose names scikit-learn can read."""
     lazy = isinstance(X, LazyBlock) and X.columns is not None
     return pd.DataFrame(columns=X.columns) if lazy else X
-
-
-def block_feature_names(block: Block) -> list[str]:
-    """Column names of one block; unnamed columns are ``x0``, ``x1``, ..."""
-    return column_names(block) or [f"x{i}" for i in range(prod(block.shape[1:]))]
 
 
 def qualified_names(columns: Mapping[str, Iterable[str]]) -> Array:
@@ -349,11 +437,18 @@ def column_layout(
     return layout
 
 
-def holds_modalities(X: object) -> TypeGuard[Blocks | ModalityDict]:
-    """Whether X is a form that holds several blocks, rather than one table."""
+def holds_modalities(
+    X: object, modalities: Mapping[str, Any] | None = None
+) -> TypeGuard[Blocks | ModalityDict]:
+    """Whether X is a form that holds several blocks, rather than one table.
+
+    What could be either is a table where ``modalities`` says how to cut it.
+    """
     if sparse.issparse(X):  # scipy's DOK format is a dict
         return False
-    if isinstance(X, (Mapping, ModalityDict)) or _is_mudata(X):
+    if has_levels(X) or is_anndata(X):
+        return modalities is None
+    if isinstance(X, (Mapping, ModalityDict)) or is_mudata(X):
         return True
     return (
         isinstance(X, (list, tuple))
@@ -381,6 +476,7 @@ def split_columns(X: Block, modalities: Mapping[str, Any]) -> ModalityDict:
             "`modalities` must be a dict from modality names to columns, got "
             f"{type(modalities).__name__}."
         )
+    X = as_table(X)
     if not hasattr(X, "shape"):
         X = np.asarray(X)
     if len(X.shape) != 2:
@@ -440,8 +536,9 @@ def check_modalities(X: Modalities, modalities: Mapping[str, Any] | None = None)
 
     Parameters
     ----------
-    X : dict, ModalityDict, SliceDict, list of arrays, MuData, array-like or DataFrame
-        Several blocks, or one table.
+    X : dict, ModalityDict, SliceDict, list of arrays, MuData, AnnData, array-like or DataFrame
+        Several blocks, or one table. A DataFrame whose columns have several levels is cut by the
+        first of them.
     modalities : dict of str to columns, default=None
         How to cut a table; see :class:`~sklearn_omib.preprocessing.ModalitySplitter`. With None
         a table is a single modality named "X".
@@ -457,7 +554,7 @@ def check_modalities(X: Modalities, modalities: Mapping[str, Any] | None = None)
     >>> check_modalities(np.zeros((5, 4)), {"audio": slice(0, 3), "video": [3]})
     ModalityDict(n_samples=5, audio: (3,) float64, video: (1,) float64)
     """
-    if holds_modalities(X):
+    if holds_modalities(X, modalities):
         return X if isinstance(X, ModalityDict) else ModalityDict(X)
     if modalities is not None:
         return split_columns(X, modalities)

@@ -16,6 +16,7 @@ from .container import ModalityDict
 from .lazy import LazyBlock
 from .missing import has_nan, missing_rows, without_nan
 
+MOST_ROUNDED = 0.01  # in standard deviations of a column
 CHUNK_VALUES = 2**16  # standardised at a time: what a processor's cache holds
 
 
@@ -63,11 +64,14 @@ class BlockScaler:
         Raises
         ------
         ValueError
-            If the variance of a column is not finite, or a modality missing in all rows.
+            If the variance of a column is not finite, or a modality missing in all rows; or if,
+            without standardising, float32 would round off what tells the values of a column apart.
         """
         self.scalers_: dict[str, Any] = {}
         self.incomplete_: dict[str, Array] = {}  # columns whose encoder is told what is missing
         for name, block in X.items():
+            if not self.standardize:
+                _check_precision(name, block)
             block = self._formed(name, block)
             reads = isinstance(block, LazyBlock)
             if self.standardize or reads or has_nan(block):
@@ -225,6 +229,23 @@ class BlockScaler:
     def _check_finite(name: str, values: Array) -> None:
         if not np.isfinite(values).all():
             raise ValueError(f"Modality {name!r} holds values too large for float32.")
+
+
+def _check_precision(name: str, block: Block) -> None:
+    """Raise where float32 is too coarse for a column far from 0, such as integers above 2**24."""
+    for part in iterate_block(name, block):
+        if sparse.issparse(part) or part.dtype.itemsize < 4 or part.dtype == np.float32:
+            continue
+        table = _channels_last(part)
+        with np.errstate(over="ignore", invalid="ignore"):
+            lost = np.abs(table - table.astype(np.float32).astype(np.float64)).max(0)
+            coarse = np.flatnonzero(lost > MOST_ROUNDED * table.std(0, dtype=np.float64))
+        if len(coarse):
+            raise ValueError(
+                f"Modality {name!r}: values of column {coarse[0]}, as {table[0, coarse[0]]:.12g}, "
+                "differ by less than float32, exact to seven digits, can tell. standardize=True "
+                "centres columns before they are converted; or subtract their mean yourself."
+            )
 
 
 def _channels_last(block: Array) -> Array:

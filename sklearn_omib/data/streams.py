@@ -85,6 +85,8 @@ class StreamData:
     y : ndarray or None
     weight : ndarray of shape (n_samples,) or None
     device : torch.device
+    scale : float, default=1.0
+        Of the weights.
     progress : bool, default=False
         Whether each pass shows a bar over the rows.
     """
@@ -98,10 +100,11 @@ class StreamData:
         y: Array | None,
         weight: Array | None,
         device: torch.device,
+        scale: float = 1.0,
         progress: bool = False,
     ) -> None:
         self.X, self.prepare, self.y, self.weight = X, prepare, y, weight
-        self.device, self.progress = device, progress
+        self.device, self.scale, self.progress = device, scale, progress
         lazy = [block for block in X.values() if isinstance(block, LazyBlock)]
         n_rows = stored.rows_per_read(_row_bytes(X), max(block.stored_rows for block in lazy))
         self.chunks = list(pairwise(lazy[0].edges(n_rows).tolist()))
@@ -113,7 +116,7 @@ class StreamData:
         """Some of the rows, an index tensor, as :class:`TensorData`; few enough for memory."""
         read = rows.cpu().numpy()
         y, weight = self._of(self.y, read), self._of(self.weight, read)
-        return StreamData(self.X[read], self.prepare, y, weight, self.device).load()
+        return StreamData(self.X[read], self.prepare, y, weight, self.device, self.scale).load()
 
     def take(self, rows: Tensor) -> Batch:
         """Inputs, target and weights of some rows, an index tensor."""
@@ -189,7 +192,7 @@ class StreamData:
         blocks |= {name: sparse.vstack(parts, format="csr") for name, parts in pieces.items()}
         read = np.concatenate([np.arange(*run) for run in runs])
         y, weight = self._of(self.y, read), self._of(self.weight, read)
-        return TensorData.of(blocks, y, weight, self.device)
+        return TensorData.of(blocks, y, weight, self.device, self.scale)
 
     def _empty(self, n_rows: int, shape: tuple[int, ...]) -> Array:
         # pinned memory is copied to a GPU faster

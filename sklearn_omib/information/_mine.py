@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from torch import nn
 
 from .._typing import Array, RandomState
+from ..nn.environment import plain_torch
 from ..nn.random import seeded_initialisation
 from ._critic import Critic, GaussianRatio, scores
 from ._pairs import Pair, check_lengths, fewer_columns, is_count, numeric
@@ -140,6 +141,7 @@ class MINE(MutualInformationEstimator):
         self._check_options()
         return self._paper_result(x, y) if self.paper else super()._result(x, y)
 
+    @plain_torch()
     def _paper_result(self, x: ArrayLike, y: ArrayLike) -> MIResult:
         start = time.perf_counter()
         generator, seed = self._generator()
@@ -165,6 +167,7 @@ class MINE(MutualInformationEstimator):
             history=tuple(self.history_), seconds=time.perf_counter() - start,
         )  # fmt: skip
 
+    @plain_torch()
     def _measure(self, pair: Pair) -> Measured:
         sides = fewer_columns(pair, self.pca, limit=len(pair.x) / 10, most=20)
         x, y = sides if len(sides) == 2 else (sides[0], np.eye(pair.y.max() + 1)[pair.y])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.base import BaseEstimator, OutlierMixin, clone, is_classifier
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -22,6 +22,8 @@ from ..information._pairs import is_count
 from ..nn import select
 from ..training.stopping import Snapshots
 from ._stages import as_container, find_omib, noisy_xi, split_stages
+
+LEAST_ROWS = 10  # that estimates of information ask for, of a class too
 
 
 def information_plane(
@@ -68,9 +70,9 @@ def information_plane(
     Raises
     ------
     ValueError
-        If ``epochs`` is a number below 1.
+        If ``epochs`` is a number below 1, or if fewer than ten rows would be held out.
     TypeError
-        If the estimator is no OMIB.
+        If the estimator is no OMIB, or detects anomalies.
 
     Notes
     -----
@@ -99,10 +101,17 @@ def information_plane(
     [0, 2, 5]
     """
     rng = check_random_state(random_state)
-    model = _one_network(find_omib(estimator))
+    omib = find_omib(estimator)
+    if isinstance(omib, OutlierMixin):
+        raise TypeError(
+            "information_plane measures what is known of a target, which a detector of anomalies "
+            f"has not; got {type(omib).__name__}."
+        )
+    model = _one_network(omib)
     steps, rest = split_stages(estimator)
     X, y = as_container(X, steps, rest), y if hasattr(y, "iloc") else np.asarray(y)
     check_consistent_length(X, y)
+    _check_rows(y, test_size, is_classifier(model))
     stratify = y if is_classifier(model) and np.ndim(y) == 1 else None
     train, test = train_test_split(
         np.arange(np.shape(y)[0]), test_size=test_size, stratify=stratify, random_state=rng
@@ -116,6 +125,22 @@ def information_plane(
     y_test = np.asarray(take_rows(y, test))
     table = _measure(path, X_test, y_test, model, method, seed)
     return _with_kl(table, model)
+
+
+def _check_rows(y: Any, test_size: float, labels: bool) -> None:
+    """Raise where the rows to measure on, or those of each class, would be too few."""
+    n_test = int(np.ceil(test_size * len(y))) if test_size < 1 else int(test_size)
+    least, what = LEAST_ROWS, "rows"
+    if labels and np.ndim(y) == 1:
+        counts = np.unique(np.asarray(y), return_counts=True)[1]
+        n_test, what = int(counts.max() * n_test / len(y)), "rows of its largest class"
+        if counts.min() < 2:
+            raise ValueError("y has a class of one sample, which cannot be split; leave it out.")
+    if n_test < least:
+        raise ValueError(
+            f"test_size={test_size} of {len(y)} samples leaves {n_test} {what} to measure on, and "
+            f"information needs {least} at least. Give more samples, or a larger test_size."
+        )
 
 
 def _one_network(estimator: Any) -> Any:

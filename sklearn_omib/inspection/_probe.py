@@ -105,16 +105,16 @@ def bottleneck_probe(
     check_is_fitted(omib)
     rng = check_random_state(random_state)
     steps = [estimator[:-1]] if isinstance(estimator, Pipeline) and len(estimator) > 1 else []
-    X = as_container(pass_through(steps, as_container(X, steps, omib)), [], omib)
+    blocks = as_container(pass_through(steps, as_container(X, steps, omib)), [], omib)
     read = {
-        "noisy_xi": lambda: noisy_xi(omib, X, rng.randint(2**31 - 1)),
-        "xi": lambda: omib.transform(X),
-        "inputs": lambda: np.asarray(X, dtype=np.float64),
+        "noisy_xi": lambda: noisy_xi(omib, blocks, rng.randint(2**31 - 1)),
+        "xi": lambda: omib.transform(blocks),
+        "inputs": lambda: blocks.flat(np.float64),
     }
     sources, seed = {name: read[name]() for name in names}, rng.randint(2**31 - 1)
     rows = {}
     for name, values in variables.items():
-        check_consistent_length(X, values)
+        check_consistent_length(blocks, values)
         rows[name] = _decode(name, values, sources, cv, n_jobs, seed)
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("variable")
 

@@ -21,7 +21,7 @@ from ..data.container import (
 )
 from ..methods import OMIB
 from ..preprocessing import ModalitySplitter, ModalityTransformer
-from ..training.devices import cpu_threads
+from ..training.devices import settled_torch
 
 KEEP_APART = (ModalityTransformer, ModalitySplitter, str, type(None))  # "passthrough" is a str
 
@@ -77,11 +77,11 @@ def find_omib(estimator: Any) -> Any:
 
 def as_container(X: Modalities, steps: list[Any], rest: Any) -> Any:
     """X as a container, where the steps in front do not make one of a table."""
-    if holds_modalities(X):
+    cut = getattr(rest, "modalities", None)
+    if holds_modalities(X, {} if steps else cut):  # what steps are given, they cut themselves
         return check_modalities(X)
     if steps:
         return X
-    cut = getattr(rest, "modalities", None)
     fitted = getattr(rest, "modalities_", {})
     return check_modalities(X, column_layout(fitted) if cut is None and len(fitted) > 1 else cut)
 
@@ -114,7 +114,7 @@ def noisy_xi(estimator: Any, X: Any, seed: int, module: Any = None) -> Array:
     fits = getattr(estimator, "estimators_", [estimator])
     found = []
     for fit in fits:
-        with cpu_threads(fit.n_threads):
+        with settled_torch(fit):
             parts = fit._parts(validate_modalities(fit, X, reset=False))
             found.append(fit.net_.sampled_xi(parts, seed, module).cpu().numpy())
     return np.hstack(found)

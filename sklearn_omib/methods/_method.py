@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from .._compat import validate_parameter_constraints
+from .._compat import refuse_booleans, validate_parameter_constraints
+from .._typing import Array
 from ..data.container import ModalityDict
 from ..nn import FusionNetwork, Objective
 from ..nn.losses import TaskLoss
@@ -31,6 +32,7 @@ class Method(BaseEstimator):
         validate_parameter_constraints(
             self._parameter_constraints, self.get_params(deep=False), type(self).__name__
         )
+        refuse_booleans(self)
 
     def suit(self, auto_beta: float) -> None:
         """Take what a task says of its targets: which part of M_u ``beta="auto"`` is."""
@@ -38,8 +40,8 @@ class Method(BaseEstimator):
     def learn(self, sample: ModalityDict, n_samples: int, rng: np.random.RandomState) -> None:
         """Learn before training, from (a sample of) ``n_samples`` rows of training data."""
 
-    def resettle(self) -> None:
-        """Take in parameters that changed since :meth:`learn`, for a warm start."""
+    def resettle(self, X: ModalityDict, rows: Array, rng: np.random.RandomState) -> None:
+        """Take in parameters that changed since :meth:`learn`, to train on some rows of X."""
 
     def network(self, **shared: Any) -> FusionNetwork:
         """Return the network; ``shared`` are the arguments that all networks take."""

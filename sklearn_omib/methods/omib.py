@@ -10,7 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .._compat import HasMethods, Interval, StrOptions
+from .._typing import Array
 from ..data.container import ModalityDict
+from ..data.missing import complete_rows
+from ..data.streams import sample_rows
 from ..information import BetaBounds, estimate_beta_bounds
 from ..nn import OMIBNetwork, OMIBObjective
 from ..nn.fusion import FUSIONS
@@ -95,15 +98,29 @@ trb_weight, warmup_epochs
         self.modality_dropout_ = float(hidden)
         seed = rng.randint(2**31 - 1)
         if not hasattr(self, "beta_bounds_"):  # else a search has estimated them
-            self.beta_bounds_ = estimate_beta_bounds(
-                sample,
-                weighting=self.weighting,
-                estimator=self.entropy_estimator,
-                random_state=seed,
-            )
-        self.resettle()
+            self._bound(sample, seed)
+        self._bounds_made_by = self._bounded_by()
+        self._settle()
 
-    def resettle(self) -> None:
+    def resettle(self, X: ModalityDict, rows: Array, rng: np.random.RandomState) -> None:
+        if self._bounded_by() != self._bounds_made_by:
+            self._bound(complete_rows(sample_rows(X[rows], rng)), rng.randint(2**31 - 1))
+            self._bounds_made_by = self._bounded_by()
+        self._settle()
+
+    def _bounded_by(self) -> tuple[Any, ...]:
+        """Parameters that decide the bounds."""
+        return self.weighting, self.entropy_estimator
+
+    def _bound(self, sample: ModalityDict, seed: int) -> None:
+        self.beta_bounds_ = estimate_beta_bounds(
+            sample,
+            weighting=self.weighting,
+            estimator=self.entropy_estimator,
+            random_state=seed,
+        )
+
+    def _settle(self) -> None:
         bounds = self.beta_bounds_
         named = {
             "auto": self._auto_beta * bounds.upper,

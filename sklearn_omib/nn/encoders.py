@@ -361,7 +361,7 @@ def build_encoder(
         return module
 
     if not isinstance(encoder, str):
-        module = side_by_side(lambda: seen(_foreign(name, encoder, sample_shape)), stack)
+        module = side_by_side(lambda: seen(_foreign(name, encoder, sample_shape)), stack, True)
         if len(widths) > 1:
             raise ValueError(
                 f"The encoder factory of modality {name!r} returned encoders of several widths, "
@@ -407,7 +407,16 @@ def _foreign(name: str, encoder: nn.Module | Factory, sample_shape: tuple[int, .
                 f"The encoder factory of modality {name!r} must return a torch.nn.Module, got "
                 f"{type(encoder).__name__}."
             )
-    return own_dropout(copy_module(encoder))
+    return own_dropout(_in_float32(encoder))
+
+
+def _in_float32(module: nn.Module) -> nn.Module:
+    """A copy of a user's module that reads float32: made where that was not torch's default."""
+    frozen = [p for p in module.parameters() if p.dtype == torch.float64 and not p.requires_grad]
+    # which a copy would share, and converting it change
+    known = {id(p): nn.Parameter(p.detach().clone(), False) for p in frozen}
+    copied = copy_module(module, known)
+    return copied._apply(lambda t: t.float() if t.dtype == torch.float64 else t)
 
 
 def encoding(
@@ -464,7 +473,7 @@ def lacks_memory(error: BaseException) -> bool:
 
 def own_dropout(module: nn.Module) -> nn.Module:
     """Replace torch's Dropout, which draws from the process's generator, by ours."""
-    if type(module) is nn.Dropout:
+    if type(module) is nn.Dropout and module.p < 1:
         return Dropout(module.p)
     for child_name, child in module.named_children():
         setattr(module, child_name, own_dropout(child))

@@ -30,7 +30,7 @@ class TaskLoss(nn.Module):
         raise NotImplementedError
 
     def prior_loss(self, y: Tensor, weight: Tensor) -> Tensor:
-        """Mean loss of the best constant prediction, for weights of mean 1."""
+        """Mean loss of the best constant prediction, by weights of any scale."""
         raise NotImplementedError
 
 
@@ -59,7 +59,7 @@ class CategoricalTask(TaskLoss):
         return (log_p.exp() * (log_p - log_q)).sum(-1)
 
     def prior_loss(self, y: Tensor, weight: Tensor) -> Tensor:
-        """H(y): y of shape (n_samples,), weight of shape (n_samples,) and mean 1."""
+        """H(y): y and weight of shape (n_samples,)."""
         return torch.special.entr(torch.bincount(y, weight) / weight.sum()).sum()
 
 
@@ -80,7 +80,8 @@ class BernoulliTask(TaskLoss):
 
     def prior_loss(self, y: Tensor, weight: Tensor) -> Tensor:
         """Sum of the entropies of the labels; y of shape (n_samples, n_labels)."""
-        p = (weight.unsqueeze(-1) * y).mean(0)
+        p = (weight.unsqueeze(-1) * y).sum(0) / weight.sum()
+        p = p.clamp(max=1)  # a sum may round to more
         return (torch.special.entr(p) + torch.special.entr(1 - p)).sum()
 
 
@@ -121,7 +122,7 @@ class GaussianTask(TaskLoss):
 
         Of a constant output, 1/2 ln 2 pi: its residual variance stays 1.
         """
-        weight = weight.unsqueeze(-1)
+        weight = weight.unsqueeze(-1) / weight.mean()
         variance = (weight * (y - (weight * y).mean(0)).square()).mean(0)
         varies = variance > 0
         variance = torch.where(varies, variance.clamp_min(MIN_VARIANCE), 1.0)

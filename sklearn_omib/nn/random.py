@@ -2,49 +2,119 @@
 
 torch draws dropout masks and noise from one generator per process, so two fits in two threads
 would disturb each other. Every random module here draws from its attribute ``generator`` instead;
-:func:`set_generator` hands the same generator to all of them, and None takes torch's.
+:func:`set_generator` hands the same generator to all of them, and None takes torch's. What is not
+ours, a user's encoder and the initial weights of torch's layers, is made to by :class:`Drawing`.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeAlias
+from functools import cache
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 Draw: TypeAlias = Callable[[Tensor, torch.Generator | None], Tensor]  # in place
 
-_INIT_LOCK = threading.Lock()
-# of torch's generator, network by network, while initial weights are drawn
-_states: list[Tensor] = []
+
+class Drawing(TorchDispatchMode):
+    """While it is entered, what torch would draw from its own generator comes from another.
+
+    That of the process is neither read nor moved, in this thread alone: others may draw from it.
+
+    Parameters
+    ----------
+    generator : torch.Generator
+        Tensors on devices other than its own are drawn as ever.
+    """
+
+    def __init__(self, generator: torch.Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        draw = _drawn_by(func)
+        if draw is None or kwargs.get("generator") is not None or not self._is_here(args, kwargs):
+            return func(*args, **kwargs)
+        return draw(*args, **{**kwargs, "generator": self.generator})
+
+    def _is_here(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+        tensors = [part for part in args if torch.is_tensor(part)]
+        device = kwargs.get("device") or (tensors[0].device if tensors else "cpu")
+        return torch.device(device).type == self.generator.device.type
+
+
+@cache
+def _drawn_by(func: Any) -> Callable[..., Any] | None:
+    """What does as a random operation of torch does, from a generator; None for others."""
+    if any(argument.name == "generator" for argument in func._schema.arguments):
+        return func
+    packet, overload = func.overloadpacket, func._overloadname
+    name = packet.__name__
+    if name in ("rand_like", "randn_like"):
+        fill = _uniform if name == "rand_like" else _normal
+        return lambda x, generator, **options: fill(torch.empty_like(x, **options), generator)
+    if name == "randint_like":
+        return _integers
+    if name == "native_dropout":
+        return _dropped
+    with_generator = "generator" if overload == "default" else f"{overload}_generator"
+    is_random = name in ("rand", "randn", "randint", "randperm")
+    return getattr(packet, with_generator, None) if is_random else None
+
+
+def _integers(x: Tensor, *bounds: int, generator: torch.Generator, **options: Any) -> Tensor:
+    """What ``randint_like(x, high)`` or ``(x, low, high)`` gives."""
+    low, high = bounds if len(bounds) > 1 else (0, *bounds)
+    return torch.empty_like(x, **options).random_(low, high, generator=generator)
+
+
+def _dropped(x: Tensor, p: float, train: bool | None, generator: torch.Generator) -> Any:
+    """What torch's fused dropout gives: x with entries dropped, and which are kept."""
+    kept = torch.empty_like(x, dtype=torch.bool)
+    if train is False:
+        return x.clone(), kept.fill_(True)
+    kept.bernoulli_(1 - p, generator=generator)
+    return x * kept * (1 / (1 - p) if p < 1 else 0.0), kept
+
+
+class _Initialising(threading.local):
+    """Who draws initial weights in this thread, network by network."""
+
+    drawing: Drawing | None = None
+    generators: list[torch.Generator]
+
+
+_initialising = _Initialising()
 
 
 @contextmanager
 def seeded_initialisation(*seeds: int) -> Iterator[None]:
-    """Draw initial weights from seeds of our own, leaving torch's generator as it was.
+    """Draw initial weights from seeds of our own, leaving torch's generator alone.
 
-    Layers draw theirs from the one generator a process has, so threads take turns. With several
-    seeds each network draws from its own, and begins as it would alone.
+    With several seeds each network draws from its own, and begins as it would alone.
     """
-    with _INIT_LOCK, torch.random.fork_rng(devices=[]):
-        _states[:] = [torch.Generator().manual_seed(seed).get_state() for seed in seeds]
-        torch.default_generator.set_state(_states[0])
-        try:
+    before = dict(vars(_initialising))
+    _initialising.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    try:
+        with Drawing(_initialising.generators[0]) as _initialising.drawing:
             yield
-        finally:
-            _states.clear()
+    finally:
+        vars(_initialising).clear()
+        vars(_initialising).update(before)
 
 
 def each_network(stack: int) -> Iterator[int]:
     """Count networks; while one is counted, what torch draws is from its seed."""
     for k in range(stack):
-        if not _states:
-            yield k
-            continue
-        torch.default_generator.set_state(_states[k])
+        if _initialising.drawing is not None:
+            _initialising.drawing.generator = _initialising.generators[k]
         yield k
-        _states[k] = torch.default_generator.get_state()
 
 
 class GeneratorStack:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from .random import AnyGenerator, GeneratorStack, each_network, set_generator
+from .random import AnyGenerator, Drawing, GeneratorStack, each_network, set_generator
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -23,24 +23,40 @@ class Copies(nn.Module):
     Parameters
     ----------
     networks : sequence of torch.nn.Module
+    foreign : bool, default=False
+        Whether they may draw from torch's generator, as modules of a user may (by other kinds of
+        dropout, say): in training they are made to draw from their own.
     """
 
-    def __init__(self, networks: Iterable[nn.Module]) -> None:
+    def __init__(self, networks: Iterable[nn.Module], foreign: bool = False) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
+        self.foreign = foreign
         self.generator: AnyGenerator = None
 
     def forward(self, x: Tensor | Sequence[Any], *more: Tensor) -> Tensor:
-        # a module may work in place, on memory that others read too
-        is_input = torch.is_tensor(x) and not x.requires_grad
-        parts = [part.clone() for part in x] if is_input and len(x) > 1 else x
+        # a module may work in place, on memory that others, or a reconstruction, read too
+        is_input = not (torch.is_tensor(x) and x.requires_grad)
+        parts = [_own_memory(part) for part in x] if is_input else x
         outputs = [
-            self.networks[k](parts[k], *(other[k] for other in more)) for k in self._in_turn()
+            self._answer(k, parts[k], *(other[k] for other in more)) for k in self._in_turn()
         ]
         shapes = list(dict.fromkeys(map(shape_of, outputs)))
         if len(shapes) > 1 or not torch.is_tensor(outputs[0]):
             raise ValueError(f"it returned {' and '.join(shapes)}.")
-        return torch.stack(outputs)
+        answers = torch.stack(outputs)
+        return answers.float() if self.foreign else answers  # whatever a module is made in
+
+    def _answer(self, k: int, *parts: Any) -> Tensor:
+        own = self._generator_of(k)
+        if not (self.foreign and self.training and own is not None):
+            return self.networks[k](*parts)
+        with Drawing(own):
+            return self.networks[k](*parts)
+
+    def _generator_of(self, k: int) -> torch.Generator | None:
+        stack = self.generator
+        return stack.generators[stack.index[k]] if isinstance(stack, GeneratorStack) else stack
 
     def _in_turn(self) -> Iterator[int]:
         """Count the networks; twins find their generator where the first of them did."""
@@ -55,11 +71,8 @@ class Copies(nn.Module):
 
     def hand_out(self, generator: AnyGenerator) -> None:
         """Give each network its own generator."""
-        own = generator
         for k, network in enumerate(self.networks):
-            if isinstance(generator, GeneratorStack):
-                own = generator.generators[generator.index[k]]
-            set_generator(network, own)
+            set_generator(network, self._generator_of(k))
 
     def keep(self, rows: Iterable[int]) -> None:
         """Go on with some of the networks; one that is wanted twice is copied."""
@@ -82,6 +95,13 @@ def shape_of(output: Any, skipped: int = 0) -> str:
     return type(output).__name__ if shape is None else f"shape {tuple(shape[skipped:])}"
 
 
+def _own_memory(part: Any) -> Any:
+    """A copy of an input, a tensor or a named tuple of them."""
+    if torch.is_tensor(part):
+        return part.clone()
+    return part._make(tensor.clone() for tensor in part)
+
+
 def copy_module(module: M, known: Mapping[int, Any] | None = None) -> M:
     """A copy of a module that shares with it what is frozen, and has no generator.
 
@@ -97,9 +117,11 @@ def copy_module(module: M, known: Mapping[int, Any] | None = None) -> M:
     return copy.deepcopy(module, kept | dict(known or {}))
 
 
-def side_by_side(make: Callable[[], nn.Module], stack: int | None) -> nn.Module:
+def side_by_side(
+    make: Callable[[], nn.Module], stack: int | None, foreign: bool = False
+) -> nn.Module:
     """The module that ``make()`` returns, or one for each of several networks."""
-    return make() if stack is None else Copies([make() for _ in each_network(stack)])
+    return make() if stack is None else Copies([make() for _ in each_network(stack)], foreign)
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,11 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_array, column_or_1d
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from .._typing import Array
+from ..data.per_sample import check_one_type
 from ..nn import BernoulliTask, CategoricalTask
 from ..nn.losses import TaskLoss
 from ._task import Task
@@ -41,6 +43,7 @@ class Classification(Task):
         target = _checked(y)
         self.multilabel = type_of_target(target, input_name="y") == "multilabel-indicator"
         if self.multilabel:
+            _check_indicator(target)
             if target.min() == target.max():
                 raise ValueError(f"All labels of y are {target.min()}; there is nothing to learn.")
             self.classes = np.arange(target.shape[1])
@@ -60,6 +63,7 @@ class Classification(Task):
         if self.multilabel:
             if target.shape[1] != len(self.classes):
                 raise ValueError(f"y has {target.shape[1]} labels, expected {len(self.classes)}.")
+            _check_indicator(target)
             return target.astype(np.float32)
         target = column_or_1d(target, warn=True)
         unseen = np.setdiff1d(target, self.classes)
@@ -75,12 +79,18 @@ class Classification(Task):
                 "class_weight must be None or 'balanced' for a multilabel target; weigh samples "
                 "by sample_weight instead."
             )
-        weight = compute_sample_weight(self.class_weight, y)
+        if not isinstance(self.class_weight, dict):
+            return compute_sample_weight(self.class_weight, y)
+        for label, value in self.class_weight.items():
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise ValueError(f"class_weight must hold numbers, got {value!r} for {label!r}.")
+        # of all classes, which a chunk may lack
+        weight = compute_class_weight(self.class_weight, classes=self.classes, y=self.classes)
         if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
             raise ValueError(
                 f"class_weight={self.class_weight!r} must be finite, not negative and not all 0."
             )
-        return weight
+        return weight[self.encode(y)]
 
     def labels(self, target: Array) -> Array | None:
         return None if self.multilabel else target
@@ -118,7 +128,18 @@ class Classification(Task):
         return {"classes_": self.classes}
 
 
+def _check_indicator(y: Array) -> None:
+    values = np.unique(y)
+    if not np.isin(values, (0, 1)).all():
+        raise ValueError(
+            f"y of several labels must hold 1 where a label is given and 0 where not, got the "
+            f"values {values.tolist()}; (y == {values[-1]}).astype(int) makes it so."
+        )
+
+
 def _checked(y: Any) -> Array:
+    if not sparse.issparse(y):
+        check_one_type("y", np.asarray(y))
     y = check_array(
         y.toarray() if sparse.issparse(y) else y, ensure_2d=False, dtype=None, input_name="y"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,33 +95,40 @@ class AnomalyDetection(Task):
             net.module_.centre[networks] = module.centre
 
     def after_training(self, net: StackedNet) -> None:
-        """Units of the scores, and the threshold: from all rows of fit but known anomalies."""
+        """Units of the scores, and the threshold: from all rows of fit but known anomalies.
+
+        By weight: a row of weight 2 counts as two rows do.
+        """
         families = net.families[0]
         parts = [part for part in (families.train, families.valid) if part is not None]
-        normal, outputs = [], []
+        normal, weights, outputs = [], [], []
         for part in parts:
-            normal.append(torch.as_tensor(part.y).cpu().numpy()[_stored(part)] > 0)
+            normal.append(_of(part, part.y) > 0)
+            weights.append(_of(part, part.weight).astype(np.float64))
             outputs += [output[DISTANCE:] for output in net.predict_batches(part)]
         keep = np.concatenate(normal)
         distance, errors, present = (
             torch.cat(pieces, 1).cpu().numpy()[:, keep] for pieces in zip(*outputs, strict=True)
         )
+        weight = np.concatenate(weights)[keep]
         n_others = distance.shape[-1] - (distance.shape[-1] > 1) * present.shape[-1]
         others = np.ones((*present.shape[:-1], n_others), present.dtype)
         of_branches = present if distance.shape[-1] > 1 else present[..., :0]
-        self.distance_unit = _means(distance, np.concatenate([of_branches, others], -1))
-        self.error_unit = _means(errors, present[:, :, None])
-        by_modality = self.by_modality(distance, errors, present)
-        self.location = np.nanmean(by_modality, 0)
-        self.spread = np.maximum(np.nanstd(by_modality, 0), TINY)
-        self.offset = self._threshold(self.scores(distance, errors, present))
+        seen = np.concatenate([of_branches, others], -1)
+        self.distance_unit = _means(distance, seen, weight)
+        self.error_unit = _means(errors, present[:, :, None], weight)
+        by_modality = self.by_modality(distance, errors, present)[None]
+        known, by_modality = np.isfinite(by_modality), np.nan_to_num(by_modality)
+        self.location = _average(by_modality, known, weight)[0, 0]
+        variance = _average((by_modality - self.location) ** 2, known, weight)[0, 0]
+        self.spread = np.maximum(np.sqrt(variance), TINY)
+        self.offset = self._threshold(self.scores(distance, errors, present), weight)
 
-    def _threshold(self, scores: Array) -> float:
-        if not isinstance(self.contamination, str):
-            return float(np.percentile(scores, 100 * self.contamination))
-        if self.nu is not None:
-            return float(np.percentile(scores, 100 * self.nu))
-        first, third = np.percentile(scores, [25, 75])
+    def _threshold(self, scores: Array, weight: Array) -> float:
+        share = self.nu if isinstance(self.contamination, str) else self.contamination
+        if share is not None:
+            return float(weighted_quantile(scores, share, weight))
+        first, third = weighted_quantile(scores, [0.25, 0.75], weight)
         return float(first - FENCE * (third - first))
 
     def scores(self, distance: Array, errors: Array, present: Array) -> Array:
@@ -172,12 +179,33 @@ def is_anomalous(y: ArrayLike) -> Array:
     return marks == ANOMALOUS
 
 
-def _stored(part: TensorData | StreamData) -> Array | slice:
-    """Positions of the rows of a part in its target."""
-    return part.rows.cpu().numpy() if hasattr(part, "rows") else slice(None)
+def _of(part: TensorData | StreamData, stored: Any) -> Array:
+    """What is stored of the rows of a part."""
+    rows = part.rows.cpu().numpy() if hasattr(part, "rows") else slice(None)
+    return torch.as_tensor(stored).cpu().numpy()[rows]
 
 
-def _means(values: Array, present: Array) -> Array:
-    """Means over the samples that have a value, at least tiny: a modality may be constant."""
-    total = np.sum(values * present, axis=1, keepdims=True)
-    return np.maximum(total / np.maximum(present.sum(1, keepdims=True), 1), TINY)
+def _average(values: Array, present: Array, weight: Array) -> Array:
+    """Weighted means over the samples, the second axis, that have a value."""
+    share = present * weight.reshape(-1, *[1] * (values.ndim - 2))
+    total = np.sum(values * share, axis=1, keepdims=True)
+    return total / np.maximum(np.sum(share, axis=1, keepdims=True), TINY)
+
+
+def _means(values: Array, present: Array, weight: Array) -> Array:
+    """As :func:`_average`, at least tiny: a modality may be constant."""
+    return np.maximum(_average(values, present, weight), TINY).astype(values.dtype)
+
+
+def weighted_quantile(values: Array, shares: float | Sequence[float], weight: Array) -> Array:
+    """Quantiles of a sample whose values weigh differently.
+
+    With equal weights those of ``numpy.quantile``. Values lie at the middle of their weight, and
+    quantiles between values on straight lines.
+    """
+    if np.ptp(weight) == 0:
+        return np.quantile(values, shares)
+    order = np.argsort(values)
+    values, weight = values[order], weight[order]
+    middle = np.cumsum(weight) - weight / 2
+    return np.interp(np.asarray(shares), (middle - middle[0]) / (middle[-1] - middle[0]), values)

@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 from sklearn.preprocessing import StandardScaler
@@ -114,6 +115,21 @@ class Regression(Task):
         return std[:, 0] if self.one_output else std
 
 
+def _check_numeric(y: Array) -> None:
+    """Raise where a target holds no numbers, and say what it holds."""
+    if y.dtype.kind in "fiub":
+        return
+    numbers = (int, float, np.number, type(pd.NA), type(None))
+    for place, value in np.ndenumerate(y):
+        if y.dtype.kind in "cmMUS" or not isinstance(value, numbers):
+            raise ValueError(
+                f"y of a regressor must hold real numbers, got {value!s} (dtype {y.dtype}) for "
+                f"sample {place[0]}. Classes are for a classifier; dates become numbers by "
+                "subtracting one of them."
+            )
+
+
 def _checked(y: Any) -> Array:
+    _check_numeric(np.asarray(y))
     y = check_array(y, ensure_2d=False, dtype="numeric", input_name="y").astype(np.float64)
     return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y

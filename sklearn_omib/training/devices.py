@@ -1,14 +1,26 @@
-"""The device of a fit, and the CPU threads it uses."""
+"""The device of a fit, the CPU threads it uses, and torch as it is by itself around it."""
 
 import gc
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
+from numbers import Integral
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 
+from ..nn.environment import plain_torch
 from .processes import current_group
+
+
+def memory_bytes() -> float:
+    """Memory of this machine; infinite where it does not tell."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -77,9 +89,35 @@ def free_memory(device: str | torch.device) -> None:
 # one, a page fault for each 4 kB: a third of a prediction. A block once freed moves its thresholds.
 torch.empty(2**25 - 2**16, dtype=torch.uint8)
 
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S")
+
+MOST_THREADS = 1024  # more than machines have cores; of some millions a process dies
 _THREADS_LOCK = threading.Lock()
 _threads_users = 0
 _threads_before = 1
+
+
+def settled(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+    """Decorate a method of an estimator that makes torch work: see :func:`settled_torch`."""
+
+    @wraps(method)
+    def within(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with settled_torch(self):
+            return method(self, *args, **kwargs)
+
+    return within
+
+
+@contextmanager
+def settled_torch(estimator: Any) -> Iterator[None]:
+    """Let torch work as an estimator says, whatever a user has set: the same result anywhere."""
+    n_threads = estimator.n_threads
+    if not (isinstance(n_threads, Integral) and 1 <= int(n_threads) <= MOST_THREADS):
+        raise ValueError(f"n_threads must be an int from 1 to {MOST_THREADS}, got {n_threads!r}.")
+    with plain_torch(), cpu_threads(int(n_threads)):
+        yield
 
 
 @contextmanager

@@ -230,6 +230,16 @@ class StackedNet(NeuralNet):
         for part in (self.module_, self.criterion_):
             set_generator(part, None)
 
+    def move(self, device: torch.device) -> None:
+        """Go on on another device."""
+        if torch.device(self.device) == device:
+            return
+        self.device = device
+        for part in (self.module_, self.criterion_):
+            part.to(device)
+        if self.moments is not None:
+            self.moments.move(device)
+
     # -- parts of a net ---------------------------------------------------------------------
     def part(self, networks: list[int]) -> StackedNet:
         """A net of some of the networks, to be trained and absorbed again."""
@@ -652,13 +662,6 @@ class StackedNet(NeuralNet):
         """How many epochs of a phase a network had."""
         own = [row for row in self.history if network in row["networks"]]
         return sum(row["phase"] == phase for row in own)
-
-    def move(self, device: torch.device) -> None:
-        """Go on with another device, where moments of this one are of no use."""
-        if torch.device(self.device) != device:
-            self.device, self.moments = device, None
-            for part in (self.module_, self.criterion_):
-                part.to(device)
 
     # -- copies and pickles ---------------------------------------------------------------
     def __copy__(self) -> StackedNet:

@@ -96,6 +96,11 @@ class StackedAdamW:
         self.parameters = [self.parameters[i] for i in used]
         self.network = [self.network[i] for i in used]
 
+    def move(self, device: torch.device) -> None:
+        """Bring the moments to another device."""
+        self.state = [(first.to(device), second.to(device)) for first, second in self.state]
+        self.steps = self.steps.to(device)
+
     def detached(self) -> StackedAdamW:
         """Leave the parameters, for another module of the same structure to go on."""
         self.parameters = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from math import prod
 from typing import Any, NamedTuple
@@ -19,8 +20,11 @@ from .._typing import Array, Block
 from ..data.container import ModalityDict
 from ..information._capacity import effective_dimension
 from ..nn.encoders import ENCODERS, default_encoder
+from .devices import memory_bytes
 
 MIN_SAMPLES_TO_SPLIT = 10  # below it no rows are held out
+IMAGE_CHANNELS = (1, 3, 4)  # of grey, coloured and transparent images
+LEAST_IMAGE = 8  # pixels of a side from which a square is suspected to be an image
 # What validation_fraction="auto" holds out (benchmarks/evidence/rows.py): so many rows, within two
 # shares
 ROWS_HELD_OUT = 500
@@ -34,6 +38,32 @@ def count_members(n_members: int | str, n_samples: int) -> int:
     if isinstance(n_members, str):
         return int(np.clip(round(MEMBER_ROWS / n_samples), 1, MOST_MEMBERS))
     return n_members
+
+
+def check_size(estimator: Any, encoders: Mapping[str, Any], n_networks: int) -> None:
+    """Raise where the networks of an estimator cannot be held in memory.
+
+    Counted are the weights that depend on widths, with their gradients and two moments.
+    """
+    hidden, latent = estimator.hidden_dim, estimator.latent_dim
+    widest = max(hidden, latent, getattr(estimator, "embedding_dim", 1))
+    deeper = estimator.n_layers + estimator.head_layers - 2
+    weights = latent * widest + sum(
+        hidden * (latent + widest + deeper * hidden) + hidden * prod(shape) * (
+            isinstance(encoders[name], str) and encoders[name] in ("mlp", "linear", "linear_mlp")
+        )
+        for name, shape in estimator.modalities_.items()
+    )  # fmt: skip
+    needed, there = 16 * n_networks * weights, memory_bytes()
+    if needed > there:
+        names = ("hidden_dim", "latent_dim", "embedding_dim", "n_layers", "head_layers")
+        widths = [
+            f"{name}={getattr(estimator, name)}" for name in names if hasattr(estimator, name)
+        ]
+        raise ValueError(
+            f"{', '.join(widths)} make {n_networks} network(s) of {needed / 2**30:.3g} GiB with "
+            f"their gradients, and this machine has {there / 2**30:.3g} GiB. Make them smaller."
+        )
 
 
 class Plan(NamedTuple):
@@ -70,7 +100,7 @@ def validation_split(
     n_samples: int,
     labels: Array | None,
     groups: Array | None,
-    rng: np.random.RandomState,
+    seed: int,
     *,
     fraction: float | str = "auto",
     limit: int | None = None,
@@ -84,7 +114,8 @@ def validation_split(
         To stratify by.
     groups : ndarray of shape (n_samples,) or None
         Samples of one group stay together.
-    rng : RandomState
+    seed : int
+        The same for the same rows and fraction gives the same split.
     fraction : float or "auto", default="auto"
     limit : int, default=None
 
@@ -95,9 +126,12 @@ def validation_split(
     """
     if n_samples < MIN_SAMPLES_TO_SPLIT:
         return np.arange(n_samples), None
-    seed = rng.randint(2**31 - 1)
     wanted = _held_out_share(n_samples, groups) if isinstance(fraction, str) else fraction
     share = wanted if limit is None else min(wanted, limit / n_samples)
+    if np.ceil(share * n_samples) >= n_samples:
+        raise ValueError(
+            f"validation_fraction={fraction} of {n_samples} samples leaves none to train on."
+        )
     options = {"test_size": share, "random_state": seed}
     n_groups = n_samples if groups is None else len(np.unique(groups))
     if n_groups < 2:
@@ -116,7 +150,7 @@ def validation_split(
         splitter = ShuffleSplit(1, **options)
     train, valid = next(splitter.split(np.zeros(n_samples), labels, groups))
     if limit is not None and len(valid) > limit:  # of whole groups
-        valid = rng.permutation(valid)[:limit]
+        valid = np.random.RandomState(seed).permutation(valid)[:limit]
     return train, valid
 
 
@@ -172,12 +206,35 @@ def resolve_encoders(
         if isinstance(chosen, str) and chosen == "auto":
             chosen = _default_encoder(block, hidden_dim, n_layers, narrow)
         resolved[name] = chosen
+        by_itself = reads is None and not (isinstance(given, Mapping) and name in given)
+        _warn_of_axes(name, block.shape[1:], chosen, by_itself)
     if reads and reads.dims and given not in resolved.values():
         raise ValueError(
             f"encoders={given!r} reads {reads.meaning}, but no modality is such a "
             f"block: samples have shapes {X.sample_shapes}."
         )
     return resolved
+
+
+def _warn_of_axes(name: str, shape: tuple[int, ...], encoder: Any, by_itself: bool) -> None:
+    """Warn of a block whose axes probably mean something else than they are taken for."""
+    what = ""
+    if encoder == "conv2d" and shape[2] in IMAGE_CHANNELS and min(shape[:2]) > max(IMAGE_CHANNELS):
+        what = (
+            f"an image of {shape[0]} channels. If its channels are last, put them first: "
+            f"numpy.moveaxis(X[{name!r}], -1, 1)"
+        )
+    elif encoder == "conv1d" and by_itself and shape[0] == shape[1] >= LEAST_IMAGE:
+        what = (
+            f"a sequence of {shape[0]} steps. If it is an image of one channel, give it that axis, "
+            f"X[{name!r}][:, None]; if it is a sequence, say so by encoders={{{name!r}: 'conv1d'}}"
+        )
+    if what:
+        warnings.warn(
+            f"A sample of modality {name!r}, of shape {tuple(shape)}, is taken for {what}.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def _default_encoder(block: Block, hidden_dim: int, n_layers: int, narrow: str) -> str:
