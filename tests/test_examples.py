@@ -11,6 +11,7 @@ import pytest
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("plot_*.py"))
 SHOWN = {  # a number in the output, and a floor well below what the example reaches
     "plot_quickstart": (r"^test accuracy (\S+)", 0.95),
+    "plot_missing_modalities": (r"^test accuracy, 60 % lack a view (\S+)", 0.92),
     "plot_pipeline_grid_search": (r"^test accuracy (\S+)", 0.9),
     "plot_custom_encoders": (r"^our own GRU +test accuracy (\S+)", 0.85),
     "plot_inspection": (r"^test accuracy (\S+)", 0.9),
