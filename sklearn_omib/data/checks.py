@@ -242,9 +242,9 @@ def check_block(
         with np.errstate(over="ignore", invalid="ignore"):
             if len(block) >= min_samples and block.size and np.isfinite(block.sum()):
                 return block
-    if missing and isinstance(block, pd.DataFrame):
+    if missing and isinstance(block, pd.DataFrame) and (block.dtypes == object).any():
         block = block.where(block.notna(), np.nan)  # of None and pd.NA
-    elif missing and not sparse.issparse(block) and block.dtype == object:
+    elif missing and not sparse.issparse(block) and getattr(block, "dtype", None) == object:
         block = np.where(pd.isna(block), np.nan, block)
     if getattr(block, "ndim", 2) > 2:
         _check_counts(name, block)
