@@ -162,7 +162,7 @@ def failures():
     y = score > 0
     clf = OMIBClassifier(max_epochs=3, random_state=0)
     spoilt = {"a": X["a"].copy(), "b": X["b"]}
-    spoilt["a"][0, 0] = np.nan if RANK == 1 else 0
+    spoilt["a"][0, 0] = np.inf if RANK == 1 else 0
     found = {"input": message(lambda: clf.fit(spoilt, y))}
     found["parameters"] = message(lambda: OMIBClassifier(batch_size=32 + RANK).fit(X, y))
     found["order"] = message(lambda: clf.fit(X, y[::-1] if RANK else y))

@@ -59,8 +59,9 @@ def with_value(value):
 @pytest.mark.parametrize("estimator", [OMIBClassifier, OMIBRegressor])
 def test_modalities(estimator, X, message):
     standardize = "float32" not in message
+    missing_values = "error" if "NaN" in message else "mask"
     with pytest.raises(ValueError, match=message):
-        estimator(standardize=standardize).fit(X, Y)
+        estimator(standardize=standardize, missing_values=missing_values).fit(X, Y)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,9 @@ def test_parameters(parameters, message):
 
 @pytest.fixture(scope="module")
 def fitted():
-    return OMIBClassifier(max_epochs=1, warmup_epochs=1, random_state=0).fit(blocks(), Y)
+    return OMIBClassifier(
+        max_epochs=1, warmup_epochs=1, missing_values="error", random_state=0
+    ).fit(blocks(), Y)
 
 
 @pytest.mark.parametrize(

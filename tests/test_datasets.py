@@ -338,9 +338,9 @@ def test_missing_modalities(make):
         assert_mean(~present[:, m], share)
     sparse = make(500, missing=0.9, random_state=0)
     assert sparse.truth.present.any(1).all()
-    estimator = OMIBClassifier() if "classif" in make.__name__ else OMIBRegressor()
-    with pytest.raises(ValueError, match="'modality_0': Input contains NaN"):
-        estimator.fit(data.X, data.y)
+    kind = OMIBClassifier if "classif" in make.__name__ else OMIBRegressor
+    estimator = kind(n_members=1, max_epochs=1, warmup_epochs=1, random_state=0)
+    assert len(estimator.fit(data.X, data.y).predict(data.X)) == len(data.y)
 
 
 @pytest.mark.parametrize("case", ["I", "II", "III"])

@@ -444,7 +444,8 @@ def test_weights_and_groups(data, tmp_path, small_budget):
     kept = np.random.default_rng(0).random(N) < 0.6
     X = ModalityDict(halves(save(np.where(kept[:, None], table, np.nan), tmp_path / "x.npy")))
     groups = np.arange(N) // 10
-    clf = OMIBClassifier(**FAST).fit(X, y, sample_weight=kept, groups=groups)  # no NaN is read
+    clf = OMIBClassifier(missing_values="error", **FAST)
+    clf.fit(X, y, sample_weight=kept, groups=groups)  # no NaN is read
     only = OMIBClassifier(**FAST).fit(X[kept], y[kept], groups=groups[kept])
     np.testing.assert_array_equal(clf.predict_proba(X[kept]), only.predict_proba(X[kept]))
     OMIBRegressor(**FAST).fit(X[kept], table[kept, 0], groups=groups[kept])
@@ -527,14 +528,15 @@ def test_bars_over_rows(data, tmp_path, small_budget, capsys):
 # -- bad input ------------------------------------------------------------------------------------
 def test_values_are_checked_as_they_are_read(data, tmp_path, small_budget):
     table, y, _ = data
-    clf = OMIBClassifier(**FAST).fit(halves(table), y)
-    for value, message in [(np.nan, "contains NaN"), (np.inf, "contains infinity")]:
+    strict = {**FAST, "missing_values": "error"}
+    clf = OMIBClassifier(**strict).fit(halves(table), y)
+    for value, message in [(np.nan, " contains NaN"), (np.inf, ": Input.* contains infinity")]:
         table[N - 1, 6] = value
         X = halves(save(table, tmp_path / "x.npy"))
         for standardize in (True, False):
-            with pytest.raises(ValueError, match=f"Modality 'b': Input.* {message}"):
-                OMIBClassifier(**FAST, standardize=standardize, early_stopping=False).fit(X, y)
-        with pytest.raises(ValueError, match=f"Modality 'b': Input.* {message}"):
+            with pytest.raises(ValueError, match=f"Modality 'b'{message}"):
+                OMIBClassifier(**strict, standardize=standardize, early_stopping=False).fit(X, y)
+        with pytest.raises(ValueError, match=f"Modality 'b'{message}"):
             clf.predict(X)
 
 
