@@ -7,6 +7,7 @@ estimator for each task takes any of them: ``BaselineClassifier(CMIB(beta=1e-4))
 
 from __future__ import annotations
 
+from os import PathLike
 from typing import Any, ClassVar
 
 import torch
@@ -87,8 +88,8 @@ class BaselineClassifier(MultimodalClassifier):
         patience together, since most of these methods have no warm-up.
     encoders, hidden_dim, latent_dim, n_layers, dropout, input_dropout, head_layers, \
 max_epochs, batch_size, learning_rate, weight_decay, early_stopping, validation_fraction, tol, \
-standardize, class_weight, device, precision, n_threads, n_jobs, warm_start, random_state, \
-verbose
+standardize, class_weight, device, precision, n_threads, n_jobs, warm_start, checkpoint_dir, \
+checkpoint_every, random_state, verbose
         As in :class:`~sklearn_omib.OMIBClassifier`, with the same defaults.
 
     Attributes
@@ -148,6 +149,8 @@ feature_names_in_
         n_threads: int = 1,
         n_jobs: int | None = None,
         warm_start: bool = False,
+        checkpoint_dir: str | PathLike[str] | None = None,
+        checkpoint_every: int = 10,
         random_state: RandomState = None,
         verbose: int = 0,
     ) -> None:
@@ -176,6 +179,8 @@ feature_names_in_
         self.n_threads = n_threads
         self.n_jobs = n_jobs
         self.warm_start = warm_start
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_every = checkpoint_every
         self.random_state = random_state
         self.verbose = verbose
 
@@ -210,7 +215,8 @@ class BaselineRegressor(MultimodalRegressor):
         patience together, since most of these methods have no warm-up.
     encoders, hidden_dim, latent_dim, n_layers, dropout, input_dropout, head_layers, \
 max_epochs, batch_size, learning_rate, weight_decay, early_stopping, validation_fraction, tol, \
-standardize, device, precision, n_threads, n_jobs, warm_start, random_state, verbose
+standardize, device, precision, n_threads, n_jobs, warm_start, checkpoint_dir, \
+checkpoint_every, random_state, verbose
         As in :class:`~sklearn_omib.OMIBRegressor`, with the same defaults.
 
     Attributes
@@ -267,6 +273,8 @@ feature_names_in_
         n_threads: int = 1,
         n_jobs: int | None = None,
         warm_start: bool = False,
+        checkpoint_dir: str | PathLike[str] | None = None,
+        checkpoint_every: int = 10,
         random_state: RandomState = None,
         verbose: int = 0,
     ) -> None:
@@ -294,6 +302,8 @@ feature_names_in_
         self.n_threads = n_threads
         self.n_jobs = n_jobs
         self.warm_start = warm_start
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_every = checkpoint_every
         self.random_state = random_state
         self.verbose = verbose
 
@@ -331,7 +341,8 @@ class BaselineAnomalyDetector(MultimodalAnomalyDetector):
     contamination, reconstruction, nu, eta, embedding_dim, encoders, hidden_dim, latent_dim, \
 n_layers, dropout, input_dropout, head_layers, warmup_epochs, max_epochs, batch_size, \
 learning_rate, weight_decay, early_stopping, validation_fraction, tol, standardize, device, \
-precision, n_threads, n_jobs, warm_start, random_state, verbose
+precision, n_threads, n_jobs, warm_start, checkpoint_dir, checkpoint_every, random_state, \
+verbose
         As in :class:`~sklearn_omib.OMIBAnomalyDetector`, with the same defaults.
 
     Attributes
@@ -394,6 +405,8 @@ feature_names_in_
         n_threads: int = 1,
         n_jobs: int | None = None,
         warm_start: bool = False,
+        checkpoint_dir: str | PathLike[str] | None = None,
+        checkpoint_every: int = 10,
         random_state: RandomState = None,
         verbose: int = 0,
     ) -> None:
@@ -427,6 +440,8 @@ feature_names_in_
         self.n_threads = n_threads
         self.n_jobs = n_jobs
         self.warm_start = warm_start
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_every = checkpoint_every
         self.random_state = random_state
         self.verbose = verbose
 
