@@ -341,7 +341,7 @@ def test_killed_again_and_again(tmp_path):
 
 
 def compare_after_kills(path, n_kills):
-    """Kill fits at random moments, with one process or two, and see that they end as they should."""
+    """Kill fits at random moments, with one process or two, and see that they end as one."""
     if sys.platform != "linux":
         pytest.skip("processes are forked on Linux")
     script, rng = path / "script.py", np.random.default_rng(0)
