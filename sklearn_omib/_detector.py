@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from numbers import Integral, Real
+from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -59,6 +60,7 @@ class MultimodalAnomalyDetector(OutlierMixin, BaseMultimodal):
         y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
+        resume: bool = False,
     ) -> Self:
         """Fit the detector on normal samples, or on samples that are mostly normal.
 
@@ -73,6 +75,8 @@ class MultimodalAnomalyDetector(OutlierMixin, BaseMultimodal):
             Weight of each sample in every loss; samples of weight 0 are left out.
         groups : array-like of shape (n_samples,), default=None
             Samples of one group are never split between training and validation.
+        resume : bool, default=False
+            Whether to go on from the checkpoint in ``checkpoint_dir``, where there is one.
 
         Returns
         -------
@@ -85,7 +89,7 @@ class MultimodalAnomalyDetector(OutlierMixin, BaseMultimodal):
             If a modality is empty, not numeric, not finite or of another length than the others,
             if y is not numeric or marks all samples as anomalies, or if training diverges.
         """
-        return super().fit(X, y, sample_weight, groups)
+        return super().fit(X, y, sample_weight, groups, resume)
 
     def fit_predict(self, X: Modalities, y: ArrayLike | None = None, **fit_params: Any) -> Array:
         """Fit the detector, and tell anomalies (-1) from normal samples (+1) among its samples.
@@ -330,6 +334,12 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector):
     warm_start : bool, default=False
         Go on from the fitted network when fit is called again, with another main phase. Training
         parameters may change in between, the network with its dropout may not.
+    checkpoint_dir : path or None, default=None
+        Folder, of this fit alone, in which a fresh ``fit`` keeps how far it is, so that
+        ``fit(..., resume=True)`` goes on after the process was killed. Its files are removed once
+        the fit has ended. None keeps nothing.
+    checkpoint_every : int, default=10
+        Epochs from one checkpoint to the next.
     random_state : int, RandomState instance or None, default=None
         Seeds initial weights, validation split, shuffling, dropout and noise.
     verbose : int, default=0
@@ -439,6 +449,8 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector):
         n_threads: int = 1,
         n_jobs: int | None = None,
         warm_start: bool = False,
+        checkpoint_dir: str | PathLike[str] | None = None,
+        checkpoint_every: int = 10,
         random_state: RandomState = None,
         verbose: int = 0,
     ) -> None:
@@ -480,6 +492,8 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector):
         self.n_threads = n_threads
         self.n_jobs = n_jobs
         self.warm_start = warm_start
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_every = checkpoint_every
         self.random_state = random_state
         self.verbose = verbose
 

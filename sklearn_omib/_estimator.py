@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import wraps
 from itertools import pairwise
 from numbers import Integral, Real
+from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
@@ -35,6 +36,7 @@ from .nn import seeded_initialisation
 from .nn.encoders import lacks_memory
 from .persistence import Persistent
 from .tasks import Task
+from .training.checkpoints import Checkpoint, Saving, facts_of
 from .training.devices import (
     MOST_THREADS,
     OutOfMemoryError,
@@ -173,6 +175,8 @@ class BaseMultimodal(
         "precision": [StrOptions(set(PRECISIONS))],
         "n_threads": [Interval(Integral, 1, MOST_THREADS, closed="both")],
         "n_jobs": [Integral, None],
+        "checkpoint_dir": [str, PathLike, None],
+        "checkpoint_every": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -182,6 +186,8 @@ class BaseMultimodal(
     _incomplete: Mapping[str, Array] | None = None  # columns lacking values, as a search says
     n_jobs: int | None
     missing_values: str
+    checkpoint_dir: str | PathLike[str] | None
+    checkpoint_every: int
     # what a fit leaves beside its public attributes
     net_: StackedNet
     _method: Method
@@ -215,6 +221,7 @@ class BaseMultimodal(
         y: ArrayLike | None,
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
+        resume: bool = False,
     ) -> Self:
         """Fit the model: warm-up of the branches, then the main phase.
 
@@ -228,6 +235,10 @@ class BaseMultimodal(
             Weight of each sample in every loss; samples of weight 0 are left out.
         groups : array-like of shape (n_samples,), default=None
             Samples of one group are never split between training and validation.
+        resume : bool, default=False
+            Whether to go on from the checkpoint in ``checkpoint_dir``, where there is one, of a
+            fit of the same data and parameters that was killed or interrupted. It ends as if
+            nothing had been.
 
         Returns
         -------
@@ -239,7 +250,8 @@ class BaseMultimodal(
         ------
         ValueError
             If a modality is empty, not numeric, not finite or of another length than the others,
-            if y is not finite or has one class only, or if training diverges.
+            if y is not finite or has one class only, or if training diverges. If the checkpoint
+            to resume is of other data or parameters.
         OSError
             If data outside memory cannot be read.
         RuntimeError
@@ -261,12 +273,33 @@ class BaseMultimodal(
         each epoch reads every row once through a shuffle buffer of 128 MiB, the validation part
         is at most 128 MiB, and the bound on beta is estimated from at most 20,000 rows.
         """
-        resume = self.warm_start and hasattr(self, "net_")
+        goes_on = self.warm_start and hasattr(self, "net_")
+        checkpoint = self._checkpoint(goes_on, resume)
         rng = common_random_state(self.random_state)
-        self._begin(self._make_task(), resume)
-        checked = self._check_input(X, y, sample_weight, groups, reset=not resume)
-        self._train(checked, rng, resume)
+        self._begin(self._make_task(), goes_on)
+        checked = self._check_input(X, y, sample_weight, groups, reset=not goes_on)
+        if checkpoint is not None:
+            blocks, target, weight, groups = checked
+            facts = facts_of(self, blocks, y=target, sample_weight=weight, groups=groups)
+            rng = (resume and checkpoint.resume(facts)) or checkpoint.begin(facts, rng)
+        self._train(checked, rng, goes_on, checkpoint=checkpoint)
         return self
+
+    def _checkpoint(self, goes_on: bool, resume: bool) -> Checkpoint | None:
+        """Where a fresh fit keeps how far it is, if anywhere."""
+        if resume and (goes_on or self.checkpoint_dir is None):
+            reason = "a warm_start goes on from the fitted model" if goes_on else (
+                "checkpoint_dir is None; give the folder that the killed fit had"
+            )  # fmt: skip
+            raise ValueError(f"There is no checkpoint to resume: {reason}.")
+        if self.checkpoint_dir is None or goes_on:
+            return None
+        if current_group() is not None:
+            raise ValueError(
+                "checkpoint_dir must be None where several processes share a fit; with "
+                "sklearn_omib.fit_alone() each fits, and keeps checkpoints, by itself."
+            )
+        return Checkpoint(self.checkpoint_dir, self.checkpoint_every)
 
     @together
     @in_one_piece
@@ -357,12 +390,19 @@ class BaseMultimodal(
         return X, target, weight / self._weight_unit, groups
 
     def _train(
-        self, checked: Checked, rng: np.random.RandomState, resume: bool, chunk: bool = False
+        self,
+        checked: Checked,
+        rng: np.random.RandomState,
+        resume: bool,
+        chunk: bool = False,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         """All of fit behind the checks: plan, networks, training, and what it leaves."""
         plan = self._plan(checked, rng, resume, chunk)
         if not resume:
             self.net_ = self._make_net(plan.encoders, plan.weights)
+        if checkpoint is not None:
+            checkpoint.confirm(self.net_)
         before = self.net_.n_epochs()
         families = self._families(checked, plan, chunk)
         n_networks = len(plan.splits)
@@ -378,22 +418,28 @@ class BaseMultimodal(
             net.run_phase("main", epochs["main"], keep_moments=chunk)
 
         with self._training(self.net_, families, family, plan.draws, epochs) as net:
+            net.checkpoint, whole = checkpoint, True
             n_jobs = 1 if chunk else count_jobs(net, self.n_jobs, sum(epochs.values()))
             if chunk:  # the optimiser goes on with all networks
                 train(net)
             elif resume or net.group is not None:
                 train_in_parts(net, train, n_jobs)
             else:
-                self._train_while_wanted(net, train, n_jobs)
+                whole = self._train_while_wanted(net, train, n_jobs)
             with torch.no_grad():
                 self._task.after_training(net)
         self._rng = rng  # for a partial_fit that follows
         self._read_off(before)
+        if checkpoint is not None and whole:
+            checkpoint.remove()
 
     def _train_while_wanted(
         self, net: StackedNet, train: Callable[[StackedNet], None], n_jobs: int
-    ) -> None:
-        """Train a fresh net; where Ctrl-C ends the main phase, keep what it has become."""
+    ) -> bool:
+        """Train a fresh net; where Ctrl-C ends the main phase, keep what it has become.
+
+        Returns whether it has ended by itself.
+        """
         with between_steps():
             try:
                 train_in_parts(net, train, n_jobs)
@@ -414,6 +460,8 @@ class BaseMultimodal(
                     stacklevel=2,
                 )
                 net.repeat(usable)
+                return False
+        return True
 
     def _plan(
         self,
@@ -583,7 +631,8 @@ class BaseMultimodal(
         callbacks = list(self._watchers)
         if self._shows_progress():
             callbacks.append(("progress", ProgressBar(epochs)))
-        callbacks.append(("stopping", Stopping(self.n_iter_no_change, self.tol)))
+        stopping = Stopping(self.n_iter_no_change, self.tol)
+        callbacks += [("stopping", stopping), ("saving", Saving(stopping))]
         net.set_params(callbacks=callbacks)
         net.initialize_callbacks()
         if group is not None:

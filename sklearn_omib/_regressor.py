@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -201,6 +202,12 @@ class OMIBRegressor(MultimodalRegressor):
     warm_start : bool, default=False
         Go on from the fitted network when fit is called again, with another main phase. Training
         parameters may change in between, the network with its dropout may not.
+    checkpoint_dir : path or None, default=None
+        Folder, of this fit alone, in which a fresh ``fit`` keeps how far it is, so that
+        ``fit(..., resume=True)`` goes on after the process was killed. Its files are removed once
+        the fit has ended. None keeps nothing.
+    checkpoint_every : int, default=10
+        Epochs from one checkpoint to the next.
     random_state : int, RandomState instance or None, default=None
         Seeds initial weights, validation split, shuffling, dropout and noise.
     verbose : int, default=0
@@ -302,6 +309,8 @@ class OMIBRegressor(MultimodalRegressor):
         n_threads: int = 1,
         n_jobs: int | None = None,
         warm_start: bool = False,
+        checkpoint_dir: str | PathLike[str] | None = None,
+        checkpoint_every: int = 10,
         random_state: RandomState = None,
         verbose: int = 0,
     ) -> None:
@@ -338,6 +347,8 @@ class OMIBRegressor(MultimodalRegressor):
         self.n_threads = n_threads
         self.n_jobs = n_jobs
         self.warm_start = warm_start
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_every = checkpoint_every
         self.random_state = random_state
         self.verbose = verbose
 

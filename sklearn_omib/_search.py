@@ -69,7 +69,7 @@ def _store(estimator: BaseOMIBCV, given: Mapping[str, Any]) -> None:
 
 def _constraints(estimator_class: type[BaseMultimodal]) -> dict[str, Any]:
     shared = dict(estimator_class._parameter_constraints)
-    for fixed in ("beta", "beta_scale", "warm_start"):
+    for fixed in ("beta", "beta_scale", "checkpoint_dir", "checkpoint_every", "warm_start"):
         del shared[fixed]
     return {
         **shared,

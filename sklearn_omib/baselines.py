@@ -7,6 +7,7 @@ estimator for each task takes any of them: ``BaselineClassifier(CMIB(beta=1e-4))
 
 from __future__ import annotations
 
+from os import PathLike
 from typing import Any, ClassVar
 
 import torch
@@ -88,7 +89,7 @@ class BaselineClassifier(MultimodalClassifier):
     encoders, hidden_dim, latent_dim, n_layers, dropout, input_dropout, head_layers, \
 max_epochs, batch_size, learning_rate, weight_decay, early_stopping, validation_fraction, tol, \
 standardize, missing_values, class_weight, device, precision, n_threads, n_jobs, warm_start, \
-random_state, verbose
+checkpoint_dir, checkpoint_every, random_state, verbose
         As in :class:`~sklearn_omib.OMIBClassifier`, with the same defaults.
 
     Attributes
@@ -149,6 +150,8 @@ feature_names_in_
         n_threads: int = 1,
         n_jobs: int | None = None,
         warm_start: bool = False,
+        checkpoint_dir: str | PathLike[str] | None = None,
+        checkpoint_every: int = 10,
         random_state: RandomState = None,
         verbose: int = 0,
     ) -> None:
@@ -178,6 +181,8 @@ feature_names_in_
         self.n_threads = n_threads
         self.n_jobs = n_jobs
         self.warm_start = warm_start
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_every = checkpoint_every
         self.random_state = random_state
         self.verbose = verbose
 
@@ -212,7 +217,8 @@ class BaselineRegressor(MultimodalRegressor):
         patience together, since most of these methods have no warm-up.
     encoders, hidden_dim, latent_dim, n_layers, dropout, input_dropout, head_layers, \
 max_epochs, batch_size, learning_rate, weight_decay, early_stopping, validation_fraction, tol, \
-standardize, missing_values, device, precision, n_threads, n_jobs, warm_start, random_state, verbose
+standardize, missing_values, device, precision, n_threads, n_jobs, warm_start, checkpoint_dir, \
+checkpoint_every, random_state, verbose
         As in :class:`~sklearn_omib.OMIBRegressor`, with the same defaults.
 
     Attributes
@@ -270,6 +276,8 @@ feature_names_in_
         n_threads: int = 1,
         n_jobs: int | None = None,
         warm_start: bool = False,
+        checkpoint_dir: str | PathLike[str] | None = None,
+        checkpoint_every: int = 10,
         random_state: RandomState = None,
         verbose: int = 0,
     ) -> None:
@@ -298,6 +306,8 @@ feature_names_in_
         self.n_threads = n_threads
         self.n_jobs = n_jobs
         self.warm_start = warm_start
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_every = checkpoint_every
         self.random_state = random_state
         self.verbose = verbose
 
@@ -335,7 +345,8 @@ class BaselineAnomalyDetector(MultimodalAnomalyDetector):
     contamination, reconstruction, nu, eta, embedding_dim, encoders, hidden_dim, latent_dim, \
 n_layers, dropout, input_dropout, head_layers, warmup_epochs, max_epochs, batch_size, \
 learning_rate, weight_decay, early_stopping, validation_fraction, tol, standardize, \
-missing_values, device, precision, n_threads, n_jobs, warm_start, random_state, verbose
+missing_values, device, precision, n_threads, n_jobs, warm_start, checkpoint_dir, \
+checkpoint_every, random_state, verbose
         As in :class:`~sklearn_omib.OMIBAnomalyDetector`, with the same defaults.
 
     Attributes
@@ -399,6 +410,8 @@ feature_names_in_
         n_threads: int = 1,
         n_jobs: int | None = None,
         warm_start: bool = False,
+        checkpoint_dir: str | PathLike[str] | None = None,
+        checkpoint_every: int = 10,
         random_state: RandomState = None,
         verbose: int = 0,
     ) -> None:
@@ -433,6 +446,8 @@ feature_names_in_
         self.n_threads = n_threads
         self.n_jobs = n_jobs
         self.warm_start = warm_start
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_every = checkpoint_every
         self.random_state = random_state
         self.verbose = verbose
 

@@ -244,7 +244,7 @@ def check_block(
                 return block
     if missing and isinstance(block, pd.DataFrame) and (block.dtypes == object).any():
         block = block.where(block.notna(), np.nan)  # of None and pd.NA
-    elif missing and not sparse.issparse(block) and getattr(block, "dtype", None) == object:
+    elif missing and isinstance(block, np.ndarray) and block.dtype.kind == "O":
         block = np.where(pd.isna(block), np.nan, block)
     if getattr(block, "ndim", 2) > 2:
         _check_counts(name, block)

@@ -180,6 +180,13 @@ def tensors(module: nn.Module) -> list[Tensor]:
 
 
 @torch.no_grad()
+def write(module: nn.Module, values: Iterable[Tensor]) -> None:
+    """Write what networks of a structure had learned, as :func:`tensors` gives it, over others."""
+    for tensor, value in zip(tensors(module), values, strict=True):
+        tensor.copy_(value)
+
+
+@torch.no_grad()
 def keep(module: nn.Module, rows: Iterable[int]) -> None:
     """Go on with some of the networks, in place.
 

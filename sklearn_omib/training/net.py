@@ -33,7 +33,7 @@ from ..data.batches import (
 from ..data.streams import StreamData
 from ..nn import GeneratorStack, ObjectiveTerms, set_generator
 from ..nn.encoders import presence
-from ..nn.stacking import are_finite, keep, put, select
+from ..nn.stacking import are_finite, keep, put, select, write
 from .devices import device_or_cpu
 from .history import packed, terms_of, unpacked
 from .interrupts import obey
@@ -171,6 +171,10 @@ class StackedNet(NeuralNet):
     precision = "float32"
     group: ProcessGroup | None = None  # that shares the fit
     keeps_last = False
+    checkpoint: Any = None  # that of a part of a fit
+    saved: Mapping[str, Any] | None = None  # what a checkpoint holds, until its place is reached
+    place = (0, 0)  # the phase of a training, the group of networks in it
+    n_begun = 0  # rows of the history before that
     n_ended = 0  # rows of the history whose epochs have ended, best states noted
     spares_failed = False  # whether others go on where a network diverges
     moments: StackedAdamW | None = None  # to go on with
@@ -224,7 +228,8 @@ class StackedNet(NeuralNet):
 
     def end(self) -> None:
         """Drop what only training needs."""
-        for name in ("families", "family", "noise", "live", "failed"):
+        of_data = "families", "family", "noise", "live"
+        for name in (*of_data, "failed", "checkpoint", "saved", "place"):
             self.__dict__.pop(name, None)
         self.group, self.callbacks, self.callbacks_ = None, [], []
         for part in (self.module_, self.criterion_):
@@ -333,12 +338,20 @@ class StackedNet(NeuralNet):
         """
         self.phase, self.keeps_last = phase, keep_last
         for networks in self.groups(only):
-            self.live = self._enter(networks, self.moments if keep_moments else None)
+            n_left = epochs
+            if self.saved is None:
+                self.live = self._enter(networks, self.moments if keep_moments else None)
+            elif self.place < tuple(self.saved["place"]):  # it had ended
+                self.place = self.place[0], self.place[1] + 1
+                continue
+            else:
+                n_left -= self._take_up(self.saved)
+            self.n_begun = len(self.history) - (epochs - n_left)
             self.notify("on_train_begin", X=None, y=None)
             self.n_ended = len(self.history)
             try:
                 with suppress(StopTraining):
-                    self.fit_loop(None, epochs=epochs)
+                    self.fit_loop(None, epochs=n_left)
             except KeyboardInterrupt:
                 self._break_off()
                 raise
@@ -347,7 +360,26 @@ class StackedNet(NeuralNet):
             self._check_weights()
             self.notify("on_train_end", X=None, y=None)
             self.moments = self.live.optimizer.detached() if keep_moments else None
+            self.place = self.place[0], self.place[1] + 1
+        self.place = self.place[0] + 1, 0
         return self
+
+    def _take_up(self, saved: Mapping[str, Any]) -> int:
+        """Go on in the middle of a phase as a checkpoint says; returns the epochs it had."""
+        device = torch.device(self.device)
+        state = [(first.to(device), second.to(device)) for first, second in saved["moments"]]
+        moments = StackedAdamW.of(saved["used"], state, saved["steps"].to(device))
+        self.live = self._enter(saved["networks"], moments)
+        for part, values in zip(
+            (self.live.module, self.live.objective), saved["live"], strict=True
+        ):
+            write(part, values)
+        return saved["epochs"]
+
+    def generators(self) -> list[Generator]:
+        """All that the networks draw from: noise, and the order of rows."""
+        families = [self.families[i] for i in dict.fromkeys(self.family)]
+        return [*_distinct(self.noise)[0], *(family.order for family in families)]
 
     def _break_off(self) -> None:
         """Forget the epoch that has not ended: networks are as they were noted before it."""

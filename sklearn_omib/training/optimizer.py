@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import nn
@@ -42,6 +42,18 @@ class StackedAdamW:
         if moments is not None:
             self._restrict(moments.used)
             self.state, self.steps = moments.state, moments.steps
+
+    @classmethod
+    def of(
+        cls,
+        used: Iterable[int],
+        state: Iterable[tuple[torch.Tensor, torch.Tensor]],
+        steps: torch.Tensor,
+    ) -> StackedAdamW:
+        """The moments of one that has been detached, from its parts."""
+        moments = cls.__new__(cls)
+        moments.used, moments.state, moments.steps = list(used), list(state), steps
+        return moments
 
     def _find(self, module: nn.Module) -> None:
         """Parameters of all networks together, then of each network alone."""

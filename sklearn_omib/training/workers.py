@@ -27,7 +27,7 @@ from joblib import cpu_count, effective_n_jobs
 from .._typing import Array
 from ..data.batches import Batch
 from ..nn import ObjectiveTerms
-from ..nn.stacking import copies, tensors
+from ..nn.stacking import copies, tensors, write
 from .interrupts import ask, obey
 from .net import StackedNet
 
@@ -85,12 +85,18 @@ def train_in_parts(
     ]
     n_parts = min(-(-net.n_networks // together), len(families))
     on_cpu = torch.device(net.device).type == "cpu"
+    checkpoint = net.checkpoint
     if n_parts == 1 or net.group is not None or not on_cpu:
+        if checkpoint is not None:
+            checkpoint.part(0).load(net)
         train(net)
         return
     edges = np.linspace(0, len(families), n_parts + 1).round().astype(int).tolist()
     shares = [[k for own in families[i:j] for k in own] for i, j in pairwise(edges)]
     parts = [net.part(networks) for networks in shares]
+    if checkpoint is not None:
+        for number, part in enumerate(parts):
+            checkpoint.part(number).load(part)
     try:
         _train_apart(parts, train, n_jobs)
     except KeyboardInterrupt:  # what there is may be of use
@@ -235,6 +241,5 @@ def _learned(net: StackedNet) -> Learned:
 def _take(net: StackedNet, learned: Learned) -> None:
     weights, rows, net.failed = learned
     for part, values in zip((net.module_, net.criterion_), weights, strict=True):
-        for tensor, value in zip(tensors(part), values, strict=True):
-            tensor.copy_(torch.from_numpy(value))
+        write(part, map(torch.from_numpy, values))
     net.history[:] = rows
