@@ -242,7 +242,7 @@ def check_block(
         with np.errstate(over="ignore", invalid="ignore"):
             if len(block) >= min_samples and block.size and np.isfinite(block.sum()):
                 return block
-    if missing and isinstance(block, pd.DataFrame) and (block.dtypes == object).any():
+    if missing and isinstance(block, pd.DataFrame) and len(block.select_dtypes("object").columns):
         block = block.where(block.notna(), np.nan)  # of None and pd.NA
     elif missing and isinstance(block, np.ndarray) and block.dtype.kind == "O":
         block = np.where(pd.isna(block), np.nan, block)
