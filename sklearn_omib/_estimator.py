@@ -367,12 +367,11 @@ class BaseMultimodal(
             )
         given = X
         X = validate_modalities(self, X, reset=reset, modalities=self.modalities)
-        y = None if y is None else check_entries("y", y, X, given)
+        y = None if y is None else check_entries("y", y, len(X), given)
         taking_part = task.takes_part(y)
         y = np.ones(len(X)) if y is None else y
-        groups = check_groups(groups, X)
-        y = y.toarray() if sparse.issparse(y) else y
-        weight = check_weight(sample_weight, X)
+        groups = check_groups(groups, len(X))
+        weight = check_weight(sample_weight, len(X))
         weight = weight if taking_part is None else weight * taking_part
         kept = in_storage_order(X, np.flatnonzero(weight))
         if len(kept) < min(2, len(weight)):
@@ -573,10 +572,10 @@ class BaseMultimodal(
             network,
             task.objective(method.objective(loss, len(self.modalities_), stack)),
             resolve_device(self.device),
-            lr=self.learning_rate,
+            lr=float(self.learning_rate),
             batch_size=self.batch_size,
         )
-        net.n_networks, net.weight_decay = stack, self.weight_decay
+        net.n_networks, net.weight_decay = stack, float(self.weight_decay)
         return net
 
     def _go_on(self, X: ModalityDict, rows: Array, rng: np.random.RandomState) -> None:
@@ -586,8 +585,8 @@ class BaseMultimodal(
         self.net_ = copy.deepcopy(self.net_)
         self.net_.moments = copy.deepcopy(moments)
         self.net_.move(resolve_device(self.device))
-        self.net_.set_params(lr=self.learning_rate, batch_size=self.batch_size)
-        self.net_.weight_decay = self.weight_decay
+        self.net_.set_params(lr=float(self.learning_rate), batch_size=self.batch_size)
+        self.net_.weight_decay = float(self.weight_decay)
         self.net_.criterion_.configure(**self._method.settings())
         self._task.configure(self.net_.criterion_)
 

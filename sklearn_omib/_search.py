@@ -186,8 +186,8 @@ class BaseOMIBCV(
         rng = common_random_state(self.random_state)
         given = X
         X = validate_modalities(self, X, reset=True, modalities=self.modalities)
-        y, groups = check_entries("y", y, X, given), check_groups(groups, X)
-        weight = check_weight(sample_weight, X)
+        y, groups = check_entries("y", y, len(X), given), check_groups(groups, len(X))
+        weight = check_weight(sample_weight, len(X))
         self._learn_target(y)
         self.beta_bounds_ = estimate_beta_bounds(
             complete_rows(sample_rows(X, rng)),
@@ -201,13 +201,7 @@ class BaseOMIBCV(
         if isinstance(self.random_state, Integral):
             seed = self.random_state  # the folds' networks are those of a GridSearchCV
         splits = list(check_cv(self.cv, y, classifier=is_classifier(self)).split(X, y, groups))
-        empty = [i for i, rows in enumerate(splits) if not all(len(part) for part in rows)]
-        if empty or not splits:
-            what = f"rows for both parts in fold {empty[0]}" if empty else "a fold"
-            raise ValueError(
-                f"cv={self.cv!r} does not give {what}; give a number of folds, a splitter, or a "
-                "list of (rows to train on, rows to test on)."
-            )
+        self._check_folds(splits)
 
         sample = sample_rows(X, rng)
         encoders = resolve_encoders(
@@ -238,11 +232,30 @@ class BaseOMIBCV(
         self.n_iter_ = max(estimator.n_iter_ for estimator in self.estimators_)
         return self
 
+    def _check_folds(self, splits: Sequence[Any]) -> None:
+        """Raise unless each fold is a pair of arrays of rows, of which none is empty."""
+        what = "a fold" if not splits else ""
+        for i, fold in enumerate(splits):
+            parts = [np.asarray(rows) for rows in fold]
+            are_rows = [part.dtype.kind in "iub" or not part.size for part in parts]
+            if len(parts) != 2 or not all(are_rows):
+                what = f"a pair of arrays of rows in fold {i}"
+            elif not all(part.size for part in parts):
+                what = f"rows for both parts in fold {i}"
+        if what:
+            raise ValueError(
+                f"cv={self.cv!r} does not give {what}; give a number of folds, a splitter, or a "
+                "list of (rows to train on, rows to test on)."
+            )
+
     def _grid(self) -> Array:
         if isinstance(self.betas, Integral):
             # from above, so that a grid of one is M_u
             return np.geomspace(1, LOWEST_BETA, int(self.betas))[::-1] * self.beta_bounds_.upper
-        betas = np.asarray(self.betas, dtype=np.float64)
+        try:
+            betas = np.asarray(self.betas, dtype=np.float64)
+        except (TypeError, ValueError):
+            betas = np.empty(0)
         if betas.ndim != 1 or not len(betas) or not (np.isfinite(betas) & (betas >= 0)).all():
             raise ValueError(
                 f"betas must be a number of values or a list of values >= 0, got {self.betas!r}."

@@ -398,7 +398,13 @@ class ModalitySplitter(TransformerMixin, BaseEstimator, auto_wrap_output_keys=No
     def _columns_by_name(self, table: Block) -> dict[str, list[int]]:
         columns = getattr(table, "columns", None)
         if isinstance(columns, pd.MultiIndex):
-            labels = columns.get_level_values(self.level)
+            try:
+                labels = columns.get_level_values(self.level)
+            except (KeyError, IndexError) as error:
+                raise ValueError(
+                    f"level={self.level!r} is none of the {columns.nlevels} levels of the columns, "
+                    f"whose names are {list(columns.names)}."
+                ) from error
         elif columns is not None and all(self.separator in str(column) for column in columns):
             labels = [column.split(self.separator, 1)[0] for column in columns]
         elif columns is None:

@@ -242,8 +242,13 @@ class ModalityDict:
         blocks = []
         for name, block in self.items():
             with naming_modality(name):
-                blocks.append(flatten_block(block))
-        return np.hstack(blocks).astype(dtype, copy=False)
+                values = flatten_block(block)
+                if dtype is None and values.dtype.kind in "OUS":
+                    values = values.astype(object)  # beside others that hold no text
+                else:
+                    values = values.astype(dtype, copy=False)
+            blocks.append(values)
+        return np.hstack(blocks)
 
     # -- how it looks ---------------------------------------------------------------------
     def _describe(self) -> Iterator[tuple[str, tuple[int, ...], str]]:
@@ -395,6 +400,11 @@ def holds_text(block: Any) -> bool:
     return values.dtype == object and values.size > 0 and isinstance(values.flat[0], (str, bytes))
 
 
+def n_rows(block: Block) -> int:
+    """How many rows there are in a block of any kind, or a container."""
+    return int(block.shape[0]) if hasattr(block, "shape") else len(block)
+
+
 def take_rows(block: Block, rows: Any) -> Block:
     """Rows of a block of any kind, the kind unchanged."""
     return block.iloc[rows] if hasattr(block, "iloc") else block[rows]
@@ -477,8 +487,7 @@ def split_columns(X: Block, modalities: Mapping[str, Any]) -> ModalityDict:
             f"{type(modalities).__name__}."
         )
     X = as_table(X)
-    if not hasattr(X, "shape"):
-        X = np.asarray(X)
+    X = X if hasattr(X, "shape") else as_array(SINGLE_MODALITY, X)
     if len(X.shape) != 2:
         raise ValueError(f"Expected a 2-D table to split into modalities, got shape {X.shape}.")
     blocks = {}

@@ -17,58 +17,66 @@ from .container import ModalityDict
 from .foreign import labelled
 
 
-def check_entries(name: str, values: Any, X: ModalityDict, given: Any = None) -> Any:
+def check_entries(name: str, values: Any, n_samples: int, given: Any = None) -> Any:
     """Return values of which each sample has one, or raise an error that says what came.
 
     Parameters
     ----------
-    name : {"y", "groups", "sample_weight"}
+    name : str
+        Such as "y", "groups" or "sample_weight".
     values : array-like of shape (n_samples, ...)
-    X : ModalityDict
-        The samples.
+    n_samples : int
+        Of X.
     given : object, default=None
-        What X was made of, for a hint.
+        X as it came, for a hint.
 
     Returns
     -------
     array-like
-        As it came, but a tensor as an array.
+        As it came, but a tensor or a sparse matrix as an array.
     """
     if isinstance(values, torch.Tensor):
         values = labelled(values).block
-    if sparse.issparse(values):
-        shape: tuple[int, ...] = values.shape
-    elif isinstance(values, (str, bytes, Mapping, set, ModalityDict)):
-        shape = ()
-    else:
-        try:
-            shape = np.shape(values)
-        except ValueError:  # lists of several lengths
-            lengths = sorted({np.size(value) for value in values})
-            raise ValueError(
-                f"{name} is ragged: its entries have {lengths} values. Give one value for each of "
-                "the samples, or as many columns for each."
-            ) from None
+    shape = _shape(name, values)
     if not shape:
         raise ValueError(
-            f"{name} must be an array with an entry for each of the {len(X)} samples, got "
+            f"{name} must be an array with an entry for each of the {n_samples} samples, got "
             f"{_shown(values)} of type {type(values).__name__}.{_advice(name, values)}"
         )
     if len(shape) > 2:
         raise ValueError(f"{name} must have one dimension or two, got shape {shape}.")
-    if shape[0] != len(X):
+    if shape[0] != n_samples:
         raise ValueError(
-            f"Found input variables with inconsistent numbers of samples: {[len(X), shape[0]]}, "
+            f"Found input variables with inconsistent numbers of samples: {[n_samples, shape[0]]}, "
             f"those of X and {name}.{_hint(given)}"
         )
-    return values
+    return values.toarray() if sparse.issparse(values) else values
 
 
-def check_groups(groups: Any, X: ModalityDict) -> Array | None:
+def _shape(name: str, values: Any) -> tuple[int, ...]:
+    """Shape of an array-like, () of what is none."""
+    if sparse.issparse(values):
+        return values.shape
+    if isinstance(values, (str, bytes, Mapping, set, ModalityDict)):
+        return ()
+    try:
+        array = np.asarray(values)
+    except ValueError:  # lists of several lengths
+        lengths = sorted({np.size(value) for value in values})
+        raise ValueError(
+            f"{name} is ragged: its entries have {lengths} values. Give one value for each of the "
+            "samples, or as many columns for each."
+        ) from None
+    if array.dtype.kind == "c":
+        raise ValueError(f"{name} holds complex numbers. Complex data not supported.")
+    return array.shape
+
+
+def check_groups(groups: Any, n_samples: int) -> Array | None:
     """Groups as an array, or None where none were given."""
     if groups is None:
         return None
-    groups = check_entries("groups", groups, X)
+    groups = check_entries("groups", groups, n_samples)
     if np.ndim(groups) > 2 or (np.ndim(groups) == 2 and np.shape(groups)[1] != 1):
         raise ValueError(
             f"groups must be 1-D, one group for each sample, got shape {np.shape(groups)}. Columns "
@@ -98,14 +106,22 @@ def check_one_type(name: str, values: Array) -> None:
         )
 
 
-def check_weight(weight: Any, X: ModalityDict) -> Array:
+def check_labels(name: str, values: Array) -> None:
+    """Raise where labels are missing, or cannot be sorted."""
+    check_one_type(name, values)
+    if pd.isna(values).any():
+        raise ValueError(f"{name} is missing for some samples; leave them out.")
+
+
+def check_weight(weight: Any, n_samples: int) -> Array:
     """Weights of the samples, not negative, of which the mean is finite."""
+    rows = np.empty((n_samples, 0))  # of which scikit-learn looks at the number
     if weight is None or (np.isscalar(weight) and not isinstance(weight, (str, bytes))):
-        return _check_sample_weight(weight, X, dtype=np.float64, ensure_non_negative=True)
-    weight = check_entries("sample_weight", weight, X)
+        return _check_sample_weight(weight, rows, dtype=np.float64, ensure_non_negative=True)
+    weight = check_entries("sample_weight", weight, n_samples)
     try:
         values = np.asarray(weight)
-        numbers = values.astype(np.float64) if values.dtype.kind not in "cmM" else None
+        numbers = values.astype(np.float64) if values.dtype.kind not in "mM" else None
     except (TypeError, ValueError):
         numbers = None
     if numbers is None:
@@ -113,7 +129,7 @@ def check_weight(weight: Any, X: ModalityDict) -> Array:
             "sample_weight must hold numbers, one for each sample, got "
             f"{_shown(values.ravel()[0])} of dtype {values.dtype}."
         )
-    weight = _check_sample_weight(numbers, X, dtype=np.float64, ensure_non_negative=True)
+    weight = _check_sample_weight(numbers, rows, dtype=np.float64, ensure_non_negative=True)
     with np.errstate(over="ignore"):
         if not np.isfinite(weight.sum()):
             raise ValueError("sample_weight is too large to add up; divide it by its maximum.")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -83,7 +83,8 @@ def modality_key(seen: Sequence[int]) -> Key:
 def per_modality(name: str, value: Any, n_modalities: int) -> list[Any]:
     """One value per modality, from one for all or a list."""
     values = [value] * n_modalities if np.isscalar(value) else list(value)
-    if len(values) != n_modalities:
+    numbers = all(isinstance(one, (Real, np.bool_)) for one in values)
+    if len(values) != n_modalities or not numbers:
         raise ValueError(
             f"{name} must be one number or a list of n_modalities={n_modalities} numbers, got "
             f"{value!r}."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
@@ -73,6 +75,8 @@ def make_sim(
     """
     if case not in SIM_SPECIFIC:
         raise ValueError(f"case must be one of {tuple(SIM_SPECIFIC)}, got {case!r}.")
+    if isinstance(n_samples, bool) or not isinstance(n_samples, Integral) or n_samples < 1:
+        raise ValueError(f"n_samples must be a positive int, got {n_samples!r}.")
     rng = check_random_state(random_state)
     b1, b2 = (nuisance, nuisance) if isinstance(nuisance, int | np.integer) else nuisance
     a1, a2 = SIM_SPECIFIC[case]

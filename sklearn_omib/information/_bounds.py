@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_memory
 
 from .._typing import Modalities, RandomState
 from ..data.container import ModalityDict, check_modalities, flatten_block, naming_modality
-from ._capacity import _log_det, scatter_matrix
+from ._capacity import _log_det, check_noise, scatter_matrix
 from ._entropy import check_pairwise, from_pairs
 from ._mine import MINE
 
@@ -230,8 +230,7 @@ def _check_entropies(entropies: Mapping[str, float], joint_entropy: float, metho
 
 def _from_capacity(X: ModalityDict, noise: float) -> tuple[dict[str, float], dict[float, float]]:
     """Entropies of the modalities, and the joint one by variance of the noise."""
-    if not noise > 0:
-        raise ValueError(f"noise must be a positive variance, got {noise!r}.")
+    check_noise(noise)
     scatters = {}
     for name, block in X.items():
         with naming_modality(name):

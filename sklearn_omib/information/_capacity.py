@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import prod
+from numbers import Real
 
 import numpy as np
 from scipy import linalg, sparse
 from sklearn.utils import check_consistent_length
 
 from .._typing import Array, Block
+from ..data.container import as_array
+from ..data.foreign import labelled
 from ..data.lazy import LazyBlock
 
 MAX_ROWS = 4096  # rows read; the value drifts by under 1 % between 500 and 4000 rows
@@ -59,10 +62,26 @@ def information_capacity(*blocks: Block, noise: float = 0.1) -> float:
     """
     if not blocks:
         raise ValueError("information_capacity needs a block, got none.")
+    blocks = tuple(labelled(block).block for block in blocks)
+    blocks = tuple(
+        block if hasattr(block, "shape") else as_array(str(i), block)
+        for i, block in enumerate(blocks)
+    )
+    for i, block in enumerate(blocks):
+        if not block.shape:
+            raise ValueError(
+                f"information_capacity takes arrays with samples on their first axis, got "
+                f"{type(block).__name__} in place {i}."
+            )
     check_consistent_length(*blocks)
-    if not noise > 0:
-        raise ValueError(f"noise must be a positive variance, got {noise!r}.")
+    check_noise(noise)
     return _log_det(scatter_matrix(blocks), noise)
+
+
+def check_noise(noise: object) -> None:
+    """Raise unless the variance of a channel's noise is a positive number."""
+    if isinstance(noise, bool) or not isinstance(noise, Real) or not 0 < float(noise) < np.inf:
+        raise ValueError(f"noise must be a positive variance, got {noise!r}.")
 
 
 def effective_dimension(block: Block) -> float:
@@ -118,6 +137,10 @@ def _two_dimensional(block: Block, max_rows: int) -> Block:
     if sparse.issparse(block):
         return block.tocsc()
     block = np.asarray(block)
+    try:
+        block = block if block.dtype.kind in "fiub" else block.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the block must be numeric, got dtype {block.dtype}.") from error
     return block.reshape(len(block), prod(block.shape[1:]))
 
 

@@ -14,6 +14,7 @@ from scipy.stats import differential_entropy
 
 from .._typing import Array, Modalities, RandomState
 from ..data.container import ModalityDict, check_modalities, flatten_block
+from ..data.foreign import labelled
 from ._capacity import information_capacity
 from ._copula import least_gap, log_det_bias
 from ._mutual_information import mutual_information
@@ -80,6 +81,9 @@ def entropy(v: ArrayLike, *, kind: str = "auto") -> float:
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {KINDS}, got {kind!r}.")
+    v = labelled(v).block
+    if not np.size(v):
+        raise ValueError("v has no values, so that its entropy is not defined.")
     if is_discrete(v, {"discrete": True, "differential": False}.get(kind, "auto"), "v"):
         counts = np.bincount(labels(v, "v"))
         p = counts / counts.sum()

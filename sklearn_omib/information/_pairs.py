@@ -14,6 +14,7 @@ from scipy.stats import rankdata
 
 from .._typing import Array, Block
 from ..data.container import flatten_block
+from ..data.foreign import labelled
 
 MIN_SAMPLES = 10
 MANY_TIES = 0.05  # share of a column's values that repeat another
@@ -84,9 +85,13 @@ def is_discrete(y: Block, discrete_target: str | bool, name: str = "y") -> bool:
     """Whether y is a vector of class labels."""
     if discrete_target not in ("auto", True, False):
         raise ValueError(f"discrete_target must be 'auto', True or False, got {discrete_target!r}.")
+    y = labelled(y).block
     if sparse.issparse(y):
         return False
-    y = np.asarray(y)
+    try:
+        y = np.asarray(y)
+    except ValueError as error:
+        raise ValueError(f"{name} is ragged: its samples differ in their lengths.") from error
     if discrete_target != "auto":
         if discrete_target and y.size != len(y):
             raise ValueError(f"{name} is to hold labels of shape (n_samples,), got {y.shape}.")
@@ -103,7 +108,7 @@ def is_discrete(y: Block, discrete_target: str | bool, name: str = "y") -> bool:
 def numeric(v: Block, name: str) -> Array:
     """v as finite float64 of shape (n_samples, n_features)."""
     try:
-        v = flatten_block(v).astype(np.float64)
+        v = flatten_block(labelled(v).block).astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{name} must be numeric. Labels can only be y, and of shape (n_samples,)."

@@ -14,13 +14,14 @@ from scipy import stats
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._typing import Array, Modalities, RandomState
 from ..data.checks import may_miss
-from ..data.container import ModalityDict, take_rows
+from ..data.container import ModalityDict, n_rows, take_rows
 from ..data.missing import lost
+from ..data.per_sample import check_entries, check_groups, check_labels
 from ._stages import as_container, last_step, pass_through, reorder, split_stages
 
 Subset: TypeAlias = tuple[str, ...]
@@ -133,8 +134,10 @@ def modality_ablation(
             "needs none."
         )
     X = as_container(X, steps, rest)
-    check_consistent_length(X, y, groups)
+    y, groups = check_entries("y", y, n_rows(X)), check_groups(groups, n_rows(X))
     y = y if hasattr(y, "iloc") else np.asarray(y)
+    if is_classifier(rest):
+        check_labels("y", np.asarray(y))
     rng = check_random_state(random_state)
     splits = list(check_cv(cv, y, classifier=is_classifier(rest)).split(X, y, groups))
     if len(splits) < 2:

@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_random_state
 
 from .._typing import Array, Modalities, RandomState
 from ..data.container import ModalityDict, check_modalities
+from ..data.per_sample import check_entries
 from ..information import estimate_beta_bounds, mutual_information
 from ..information._pairs import is_count, normal_scores, numeric, principal_components
 from ._target import Target
@@ -161,12 +162,15 @@ def check_assumptions(
     for name, value in (("n_permutations", n_permutations), ("n_resamples", n_resamples)):
         if not is_count(value):
             raise ValueError(f"{name} must be a positive int, got {value!r}.")
-    X, y = check_modalities(X), np.asarray(y)
-    check_consistent_length(X, y)
+    X = check_modalities(X)
+    y = np.asarray(check_entries("y", y, len(X)))
     if (y == y[:1]).all():
         raise ValueError("y is constant; there is nothing to know of it.")
     rng = check_random_state(random_state)
     blocks = {name: numeric(block, f"Modality {name!r}") for name, block in X.items()}
+    empty = [name for name, block in blocks.items() if not block.size]
+    if empty:
+        raise ValueError(f"Modality {empty[0]!r} has no values: samples of {X.sample_shapes}.")
     target = Target(y, model, cv, n_jobs, rng.randint(2**31 - 1))
 
     @cache

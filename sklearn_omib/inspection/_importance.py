@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._typing import Modalities, RandomState
 from ..data.container import ModalityDict
+from ..data.per_sample import check_entries
 from ..information._pairs import is_count
 from ._stages import as_container, last_step, pass_through, reorder, split_stages
 
@@ -84,6 +85,7 @@ def modality_importance(
     steps, rest = split_stages(estimator)
     check_is_fitted(last_step(rest))
     X = pass_through(steps, as_container(X, steps, rest))
+    y = check_entries("y", y, len(X))
     scorer = check_scoring(rest, scoring=scoring)
     baseline = scorer(rest, X, y)
     seeds = check_random_state(random_state).randint(2**31 - 1, size=len(list(X)))

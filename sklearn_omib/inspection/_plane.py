@@ -11,12 +11,13 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, OutlierMixin, clone, is_classifier
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._search import BaseOMIBCV
 from .._typing import Array, Modalities, RandomState
-from ..data.container import check_modalities, flatten_block, take_rows
+from ..data.container import check_modalities, flatten_block, n_rows, take_rows
+from ..data.per_sample import check_entries, check_labels
 from ..information import mutual_information
 from ..information._pairs import is_count
 from ..nn import select
@@ -109,8 +110,9 @@ def information_plane(
         )
     model = _one_network(omib)
     steps, rest = split_stages(estimator)
-    X, y = as_container(X, steps, rest), y if hasattr(y, "iloc") else np.asarray(y)
-    check_consistent_length(X, y)
+    X = as_container(X, steps, rest)
+    y = check_entries("y", y, n_rows(X))
+    y = y if hasattr(y, "iloc") else np.asarray(y)
     _check_rows(y, test_size, is_classifier(model))
     stratify = y if is_classifier(model) and np.ndim(y) == 1 else None
     train, test = train_test_split(
@@ -132,9 +134,11 @@ def _check_rows(y: Any, test_size: float, labels: bool) -> None:
     n_test = int(np.ceil(test_size * len(y))) if test_size < 1 else int(test_size)
     least, what = LEAST_ROWS, "rows"
     if labels and np.ndim(y) == 1:
+        check_labels("y", np.asarray(y))
         counts = np.unique(np.asarray(y), return_counts=True)[1]
-        n_test, what = int(counts.max() * n_test / len(y)), "rows of its largest class"
-        if counts.min() < 2:
+        most, fewest = counts.max(initial=0), counts.min(initial=len(y))
+        n_test, what = int(most * n_test / max(len(y), 1)), "rows of its largest class"
+        if fewest == 1:
             raise ValueError("y has a class of one sample, which cannot be split; leave it out.")
     if n_test < least:
         raise ValueError(

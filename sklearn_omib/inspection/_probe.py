@@ -13,10 +13,11 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._typing import Array, Modalities, RandomState
+from ..data.per_sample import check_entries
 from ..information._pairs import is_discrete
 from ._stages import as_container, find_omib, noisy_xi, pass_through, unwrap
 
@@ -114,7 +115,7 @@ def bottleneck_probe(
     sources, seed = {name: read[name]() for name in names}, rng.randint(2**31 - 1)
     rows = {}
     for name, values in variables.items():
-        check_consistent_length(blocks, values)
+        values = check_entries(f"variable {name!r}", values, len(blocks))
         rows[name] = _decode(name, values, sources, cv, n_jobs, seed)
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("variable")
 

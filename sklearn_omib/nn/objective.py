@@ -190,7 +190,7 @@ class Objective(nn.Module):
         for name, penalty in self._penalties(output).items():
             terms[name] = _mean(penalty, weight)
             total = terms[name] if terms[name].ndim == terms.loss.ndim else terms[name].sum(-1)
-            terms["loss"] = terms.loss + self.penalty_weights.get(name, 0.0) * total
+            terms["loss"] = terms.loss + float(self.penalty_weights.get(name, 0.0)) * total
 
     def _penalties(self, output: NetworkOutput | OneClassOutput) -> dict[str, Tensor]:
         """Penalties of each sample, (batch,) or (batch, n_modalities), or of a batch, ()."""
@@ -211,7 +211,7 @@ class Objective(nn.Module):
     ) -> None:
         """Add the branches' losses; ``predictions`` are theirs and, last, the fused."""
         terms["branch_loss"] = _among_present(branch, present)
-        terms["loss"] = terms.loss + self.branch_weight * branch.sum(-1)
+        terms["loss"] = terms.loss + float(self.branch_weight) * branch.sum(-1)
 
     def _task_losses(
         self, predictions: Tensor, y: Tensor, weight: Tensor, present: Tensor | None

@@ -302,7 +302,7 @@ class OneClassObjective(nn.Module):
         """As the objective; also reconstruction, the error of each modality."""
         terms = self.objective(output, y, weight)
         fused, *branch = _mean_errors(output.errors, y, weight, output.present)
-        error = _total(fused, branch, self.objective.branch_weight)
+        error = _total(fused, branch, float(self.objective.branch_weight))
         terms["loss"] = terms.loss + self.reconstruction * error
         terms["reconstruction"] = fused
         return terms

@@ -45,9 +45,9 @@ class AnomalyDetection(Task):
         embedding_dim: int,
     ) -> None:
         self.contamination = contamination
-        self.reconstruction = reconstruction
+        self.reconstruction = float(reconstruction)
         self.nu = nu
-        self.eta = eta
+        self.eta = float(eta)
         self.embedding_dim = embedding_dim
 
     def learn(self, y: ArrayLike) -> None:

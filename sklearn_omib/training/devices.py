@@ -70,7 +70,7 @@ def _usable(device: str | torch.device) -> torch.device:
     device = torch.device(device)
     if device.type == "cpu":  # of which there is one, whatever its number
         return torch.device("cpu")
-    torch.empty(0, device=device)
+    torch.zeros(1, device=device).item()  # of "meta" there are no values
     return device
 
 
