@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 from typing import Any, TypeAlias
 
@@ -146,9 +147,11 @@ def modality_ablation(
     scorer = check_scoring(rest, scoring=scoring)
     if method == "refit" and random_state is not None:
         rest = _seeded(rest, int(rng.randint(2**31 - 1)))
-    score_fold = {"refit": _score_refitted, "mask": _score_masked, "permute": _score_permuted}
+    score_fold = _score_refitted
+    if method != "refit":
+        score_fold = partial(_score_fitted, mask=method == "mask")
     folds = Parallel(n_jobs=n_jobs)(
-        delayed(score_fold[method])(steps, rest, X, y, train, test, scorer, seed)
+        delayed(score_fold)(steps, rest, X, y, train, test, scorer, seed)
         for (train, test), seed in zip(splits, seeds, strict=True)
     )
     overlap = method == "refit" and np.mean([len(test) / len(train) for train, test in splits])
@@ -190,7 +193,7 @@ def _score_refitted(
     return scores
 
 
-def _score_masked(
+def _score_fitted(
     steps: list[Any],
     rest: Any,
     X: Any,
@@ -199,29 +202,22 @@ def _score_masked(
     test: Array,
     scorer: Callable[..., float],
     seed: int,
+    mask: bool,
 ) -> dict[Subset, float]:
+    """Scores where the other modalities are missing, or their rows in another order."""
     X_test, y_test = pass_through(steps, take_rows(X, test)), take_rows(y, test)
-    gone = {name: lost(shape, len(test)) for name, shape in X_test.sample_shapes.items()}
+    if mask:
+        shapes = X_test.sample_shapes.items()
+        spoilt = ModalityDict({name: lost(shape, len(test)) for name, shape in shapes})
+    else:
+        order = np.random.RandomState(seed).permutation(len(test))
+        spoilt = reorder(X_test, set(X_test), order)
     return {
-        subset: scorer(rest, ModalityDict(gone | {name: X_test[name] for name in subset}), y_test)
-        for subset in _subsets(list(X_test))
-    }
-
-
-def _score_permuted(
-    steps: list[Any],
-    rest: Any,
-    X: Any,
-    y: Any,
-    train: Array,
-    test: Array,
-    scorer: Callable[..., float],
-    seed: int,
-) -> dict[Subset, float]:
-    X_test, y_test = pass_through(steps, take_rows(X, test)), take_rows(y, test)
-    order = np.random.RandomState(seed).permutation(len(test))
-    return {
-        subset: scorer(rest, reorder(X_test, set(X_test) - set(subset), order), y_test)
+        subset: scorer(
+            rest,
+            ModalityDict({m: (X_test if m in subset else spoilt)[m] for m in X_test}),
+            y_test,
+        )
         for subset in _subsets(list(X_test))
     }
 
