@@ -85,16 +85,19 @@ class Network(nn.Module):
             sigmas.append(sigma)
             zetas.append(mu + sigma * noise)
         zeta = torch.stack(zetas, 1)
+        seen = torch.ones(*zeta.shape[:2], 1)
         if self.training and self.hide_codes.p:
-            zeta = zeta * self.hide_codes(torch.ones(*zeta.shape[:2], 1))
+            kept = self.hide_codes(seen)
+            zeta, seen = zeta * kept, kept.sign()
         tokens = zeta + self.embedding
         batch, m, k = tokens.shape
         projected = self.in_proj(self.norm(tokens)).view(batch, m, 3, self.n_heads, -1)
         query, key, value = projected.permute(2, 0, 3, 1, 4)
-        attention = (query @ key.transpose(-1, -2) * (k // self.n_heads) ** -0.5).softmax(-1)
+        scores = query @ key.transpose(-1, -2) * (k // self.n_heads) ** -0.5
+        attention = scores.masked_fill(seen.mT[:, None] == 0, -1e4).softmax(-1)
         values = self.out_proj((attention @ value).transpose(1, 2).reshape(batch, m, k))
         values = self.dropout(values.transpose(0, 1).contiguous()).transpose(0, 1)
-        xi = self.project((tokens + values).flatten(1))
+        xi = self.project(((tokens + values) * seen).flatten(1))
         return z, torch.stack(mus, 1), torch.stack(sigmas, 1), xi
 
     def forward(self, blocks):
