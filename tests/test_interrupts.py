@@ -32,6 +32,14 @@ FAST = {"max_epochs": 9, "warmup_epochs": 2, "hidden_dim": 16, "latent_dim": 8, 
 MAIN = 5  # the epoch of the main phase in which it is interrupted
 
 
+@pytest.fixture(autouse=True)
+def pythons_handler():
+    """Ctrl-C as Python begins with it, whatever tests of other libraries have left."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def interrupt(monkeypatch):
     """Interrupts a step of an epoch of a phase, by Ctrl-C or by an exception."""
