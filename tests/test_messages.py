@@ -71,7 +71,7 @@ def test_the_advice_on_groups_of_several_columns_works():
         (OMIBClassifier, Y[1:], r"\[40, 39\], those of X and y"),
         (OMIBRegressor, np.where(Y, "u", "v"), "y of a regressor .* got v .* for sample 0"),
         (OMIBRegressor, np.array([1.0, "u"] * (N // 2), object), "got u .* for sample 1"),
-        (OMIBRegressor, Y + 1j, "y of a regressor must hold real numbers"),
+        (OMIBRegressor, Y + 1j, "y holds complex numbers"),
         (OMIBRegressor, pd.date_range("2020", periods=N), "datetime64.*subtracting one"),
     ],
 )
@@ -92,7 +92,7 @@ def test_the_advice_on_targets_works():
         ("balanced", "got 'balanced' of type str.* class_weight"),
         ({0: 1}, "got .0: 1. of type dict.* class_weight"),
         (["a"] * N, "sample_weight must hold numbers, one for each sample, got 'a'"),
-        (np.ones(N) * 1j, "sample_weight must hold numbers"),
+        (np.ones(N) * 1j, "sample_weight holds complex numbers"),
         (np.full(N, 1e308), "sample_weight is too large to add up"),
         (np.ones(N + 1), r"\[40, 41\], those of X and sample_weight"),
     ],

@@ -434,3 +434,21 @@ def test_another_thread_may_draw_from_torch_while_a_fit_begins():
         thread.join()
     np.testing.assert_array_equal(found, expected)
     torch.testing.assert_close(torch.stack(drawn), drawn_alone, rtol=0, atol=0)
+
+
+def test_a_sparse_table_is_fitted_as_the_dense_one_where_its_encoder_is_of_dense_ones():
+    table = np.random.default_rng(0).normal(size=(N, 6)) * (np.arange(N * 6).reshape(N, 6) % 3 > 0)
+    stored = sparse.csr_matrix(table)
+    for name in ("mlp", "linear"):
+        dense = classifier(encoders={"words": name}).fit({"words": table}, Y)
+        kept = classifier(encoders={"words": name}).fit({"words": stored}, Y)
+        np.testing.assert_allclose(
+            kept.predict_proba({"words": stored}), dense.predict_proba({"words": table}), rtol=1e-6
+        )
+        np.testing.assert_array_equal(
+            kept.predict_proba({"words": table}), kept.predict_proba({"words": stored})
+        )
+    by_itself = classifier().fit({"words": stored}, Y)  # and any fit predicts either storage alike
+    np.testing.assert_array_equal(
+        by_itself.predict_proba({"words": table}), by_itself.predict_proba({"words": stored})
+    )
