@@ -92,7 +92,7 @@ def test_bad_arguments(v):
             information_capacity(bad)
         with pytest.raises(ValueError, match="Modality 'b': NaN or infinity in the data"):
             estimate_beta_bounds({"a": v, "b": bad})
-    with pytest.raises(ValueError, match="Modality 'b': could not convert string"):
+    with pytest.raises(ValueError, match="Modality 'b': the block must be numeric"):
         estimate_beta_bounds({"a": v, "b": np.full((len(v), 1), "x")})
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         information_capacity(v[:5].repeat(20, 1), v[:1].repeat(20, 1))
