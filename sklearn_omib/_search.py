@@ -529,7 +529,7 @@ class OMIBClassifierCV(ClassifierMixin, BaseOMIBCV):
         GridSearchCV, but all side by side. "path": one network trains at the smallest beta, then
         goes on to the next for a few epochs, and so up to the largest, as the information
         bottleneck is computed by annealing; with the best beta the networks of the folds go on to
-        all samples. It takes a third of the time, and its networks are not those of a fit at one
+        all samples. It takes two fifths of the time, and its networks are not those of a fit at one
         beta alone.
     encoders, hidden_dim, latent_dim, n_layers, dropout, input_dropout, head_layers, fusion, \
 n_heads, modality_dropout, entropy_estimator, weighting, trb_weight, warmup_epochs, max_epochs, \
@@ -720,7 +720,7 @@ class OMIBRegressorCV(RegressorMixin, BaseOMIBCV):
         GridSearchCV, but all side by side. "path": one network trains at the smallest beta, then
         goes on to the next for a few epochs, and so up to the largest, as the information
         bottleneck is computed by annealing; with the best beta the networks of the folds go on to
-        all samples. It takes a third of the time, and its networks are not those of a fit at one
+        all samples. It takes two fifths of the time, and its networks are not those of a fit at one
         beta alone.
     encoders, hidden_dim, latent_dim, n_layers, dropout, input_dropout, head_layers, fusion, \
 n_heads, modality_dropout, entropy_estimator, weighting, trb_weight, warmup_epochs, max_epochs, \
