@@ -1,6 +1,6 @@
 """Predictions where modalities are missing, against what else could be done about it.
 
-    python benchmarks/missing.py --jobs 2          # the page: an hour on two cores
+    python benchmarks/missing.py --jobs 2          # the page: half an hour on two cores
     python benchmarks/missing.py --development     # on parts of the training rows, into a folder
 
 A share of each modality's rows is taken away by chance, of test rows alone or of all rows; every
@@ -206,6 +206,7 @@ def draw(rows, path):
     )
     for (i, where), (j, name) in product(enumerate(WHERE), enumerate(names)):
         part = rows[(rows["where"] == where) & (rows.data == name)]
+        axes[i, j].set_visible(len(part) > 0)  # what was not measured
         for contestant in CONTESTANTS:
             own = part[part.contestant == contestant].groupby("share").accuracy.mean()
             style = {OURS: {"lw": 2.5}, ALONE: {"ls": "--", "c": "black"}}.get(contestant, {})
@@ -215,8 +216,9 @@ def draw(rows, path):
         ax.set_xlabel("share of rows missing")
     axes[0, 0].set_ylabel("accuracy")
     axes[1, 0].set_ylabel("accuracy")
-    axes[0, 0].legend(fontsize="small")
-    figure.tight_layout()
+    handles = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*handles, loc="lower center", ncols=len(CONTESTANTS), fontsize="small")
+    figure.tight_layout(rect=(0, 0.05, 1, 1))
     figure.savefig(path, dpi=110)
 
 
@@ -230,7 +232,7 @@ out* is OMIB as it is: what is missing tells nothing. *Zeros* and *means* are th
 missing rows filled, *gradient boosting* is scikit-learn's on all columns side by side with NaN, and
 *a model for each set* has an OMIB of its own for every set of modalities that is left, trained on
 these alone: what one would do with unlimited time. All OMIBs are of one network with default
-parameters. Mean accuracy over {seeds} seeds of training and of what is missing; test rows are the
+parameters. Mean accuracy over seeds of training and of what is missing ({seeds}); test rows are the
 same.
 """
 
@@ -245,7 +247,7 @@ def write(rows, folder):
 
 def main():
     flag = {"action": "store_true", "help": "on parts of the training rows, in a folder"}
-    chosen = arguments(__doc__, 2, more=[("--development", flag), ("--data", {"nargs": "*"})])
+    chosen = arguments(__doc__, 1, more=[("--development", flag), ("--data", {"nargs": "*"})])
     out = chosen.out or (DEVELOPMENT if chosen.development else None)
     file = Rows("missing", out)
     jobs = [
