@@ -30,7 +30,14 @@ from .data.foreign import with_samples
 from .data.missing import complete_rows
 from .data.per_sample import check_entries, check_groups, check_weight
 from .data.scaling import BlockScaler
-from .data.streams import StreamData, buffer_rows, in_storage_order, is_streamed, sample_rows
+from .data.streams import (
+    StreamData,
+    buffer_rows,
+    in_storage_order,
+    is_streamed,
+    sample_rows,
+    weighted_rows,
+)
 from .methods import Method
 from .nn import seeded_initialisation
 from .nn.encoders import lacks_memory
@@ -373,7 +380,7 @@ class BaseMultimodal(
         groups = check_groups(groups, len(X))
         weight = check_weight(sample_weight, len(X))
         weight = weight if taking_part is None else weight * taking_part
-        kept = in_storage_order(X, np.flatnonzero(weight))
+        kept = weighted_rows(X, weight)
         if len(kept) < min(2, len(weight)):
             raise ValueError("sample_weight leaves fewer than two samples of positive weight.")
         if not np.array_equal(kept, np.arange(len(weight))):

@@ -39,7 +39,7 @@ from .data.container import ModalityDict
 from .data.foreign import with_samples
 from .data.missing import complete_rows, incomplete_columns
 from .data.per_sample import check_entries, check_groups, check_weight
-from .data.streams import in_storage_order, sample_rows
+from .data.streams import sample_rows, weighted_rows
 from .information import estimate_beta_bounds
 from .persistence import Persistent
 from .tasks import Classification, Regression, Task
@@ -350,11 +350,11 @@ class BaseOMIBCV(
         Each keeps its scales, and the rows that are held out to stop by.
         """
         first, n_betas = folds[0].estimator, len(self.betas_)
-        families, kept = [], in_storage_order(X, np.flatnonzero(weight))
+        families, kept = [], weighted_rows(X, weight)
         for fold, (rows, _) in zip(folds, splits, strict=True):
             _, held_out = fold.plan.splits[0]
             checked = fold.estimator._check_input(X, y, weight, None, reset=False)
-            own = rows[in_storage_order(X[rows], np.flatnonzero(weight[rows]))]
+            own = rows[weighted_rows(X[rows], weight[rows])]
             held = np.isin(kept, own[[] if held_out is None else held_out])
             valid = None if held_out is None else np.flatnonzero(held)
             plan = fold.plan._replace(splits=[(np.flatnonzero(~held), valid)])

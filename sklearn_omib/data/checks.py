@@ -191,7 +191,7 @@ def _match(estimator: Any, X: ModalityDict) -> ModalityDict:
                 f"{type(estimator).__name__} was fitted on shape {expected[name]}."
             )
     blocks = {name: X[name] if name in X else lost(expected[name], len(X)) for name in expected}
-    X = X.select(list(expected)) if not missing else ModalityDict(blocks)
+    X = ModalityDict(blocks).named_as(X)
     for name in X:
         if (columns := X.columns_of(name)) is not None:
             _compare_names(estimator, name, columns)

@@ -178,11 +178,12 @@ class BlockScaler:
         else:
             with np.errstate(over="ignore"):
                 scaled = table.astype(np.float32)  # a copy: encoders may work in place
-        where = np.isnan(scaled) if has_nan(scaled) else None
-        if where is not None:
+        where = None
+        if not np.isfinite(scaled).all():
+            where = np.isnan(scaled)
             mean = 0.0 if self.standardize or scaler is None else scaler.mean_
             np.copyto(scaled, np.float32(mean), where=where)
-        self._check_finite(name, scaled)
+            self._check_finite(name, scaled)
         scaled = _channels_first(scaled, shape)
         scaled[lost] = 0
         columns = self.incomplete_.get(name, ())

@@ -43,6 +43,11 @@ def in_storage_order(X: ModalityDict, rows: Array) -> Array:
     return rows
 
 
+def weighted_rows(X: ModalityDict, weight: Array) -> Array:
+    """Rows whose weight is not 0, in the order of storage."""
+    return in_storage_order(X, np.flatnonzero(weight))
+
+
 def buffer_rows(X: ModalityDict) -> int:
     """How many rows of the container fit a buffer."""
     return max(1, stored.BUFFER_BYTES // _row_bytes(X))

@@ -3,14 +3,47 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 
-_DTYPE_LOCK = threading.Lock()
-_dtype_users = 0
-_dtype_before = torch.float32
+
+class ProcessSetting:
+    """What torch has one of for the whole process, lent to threads that want it otherwise.
+
+    The first to come notes what was set, and the last to go gives it back.
+
+    Parameters
+    ----------
+    read, write : callable
+        Tell the value, and set it.
+    """
+
+    def __init__(self, read: Callable[[], Any], write: Callable[[Any], Any]) -> None:
+        self.read, self.write = read, write
+        self.lock, self.n_users = threading.Lock(), 0
+        self.before: Any = None
+
+    @contextmanager
+    def at(self, value: Any) -> Iterator[None]:
+        """Set a value, until all are gone who have set one."""
+        with self.lock:
+            if self.n_users == 0:
+                self.before = self.read()
+            self.n_users += 1
+            self.write(value)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.n_users -= 1
+                if self.n_users == 0:
+                    self.write(self.before)
+
+
+DEFAULT_DTYPE = ProcessSetting(torch.get_default_dtype, torch.set_default_dtype)
 
 
 @contextmanager
@@ -27,7 +60,7 @@ def plain_torch() -> Iterator[None]:
     it is float32.
     """
     with ExitStack() as stack:
-        stack.enter_context(_float32())
+        stack.enter_context(DEFAULT_DTYPE.at(torch.float32))
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
         for kind in ("cpu", "cuda", "mps"):
@@ -36,21 +69,3 @@ def plain_torch() -> Iterator[None]:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         yield
-
-
-@contextmanager
-def _float32() -> Iterator[None]:
-    global _dtype_users, _dtype_before
-    with _DTYPE_LOCK:
-        if _dtype_users == 0:
-            _dtype_before = torch.get_default_dtype()
-        _dtype_users += 1
-        if torch.get_default_dtype() != torch.float32:
-            torch.set_default_dtype(torch.float32)
-    try:
-        yield
-    finally:
-        with _DTYPE_LOCK:
-            _dtype_users -= 1
-            if _dtype_users == 0 and _dtype_before != torch.float32:
-                torch.set_default_dtype(_dtype_before)

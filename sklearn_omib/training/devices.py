@@ -2,7 +2,6 @@
 
 import gc
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -11,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 
-from ..nn.environment import plain_torch
+from ..nn.environment import ProcessSetting, plain_torch
 from .processes import current_group
 
 
@@ -94,9 +93,7 @@ R = TypeVar("R")
 S = TypeVar("S")
 
 MOST_THREADS = 1024  # more than machines have cores; of some millions a process dies
-_THREADS_LOCK = threading.Lock()
-_threads_users = 0
-_threads_before = 1
+CPU_THREADS = ProcessSetting(torch.get_num_threads, torch.set_num_threads)
 
 
 def settled(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
@@ -127,16 +124,5 @@ def cpu_threads(n_threads: int) -> Iterator[None]:
     How many threads share a sum changes its last digits, so a fixed number makes a fit the same
     in the main process, in joblib's workers and in its threads.
     """
-    global _threads_users, _threads_before
-    with _THREADS_LOCK:
-        if _threads_users == 0:
-            _threads_before = torch.get_num_threads()
-        _threads_users += 1
-        torch.set_num_threads(n_threads)
-    try:
+    with CPU_THREADS.at(n_threads):
         yield
-    finally:
-        with _THREADS_LOCK:
-            _threads_users -= 1
-            if _threads_users == 0:
-                torch.set_num_threads(_threads_before)
