@@ -157,7 +157,7 @@ class OMIBClassifier(MultimodalClassifier):
         ``hidden_dim`` directions (effective dimension of their correlation matrix). In a dict:
         "mlp", "linear" or, both side by side, "linear_mlp"; "conv1d" or "gru" for sequences
         (n_samples, time, channels); "conv2d" for images (n_samples, channels, height, width);
-        "sparse" for sparse matrices; a torch module, of which a copy is trained; or a factory
+        "sparse" for tables that are mostly 0; a torch module, of which a copy is trained; or a factory
         called with the shape of a sample. Modules return (batch, any width). Modalities that the
         dict leaves out are "auto". A single name goes to the blocks it reads, "mlp" to plain
         tables; the others are "auto".
@@ -221,7 +221,7 @@ class OMIBClassifier(MultimodalClassifier):
         Improvement, in nats, that counts.
     standardize : bool, default=True
         Bring columns (channels, for sequences and images) to zero mean and unit variance inside;
-        sparse blocks are divided by one number. False only converts to float32.
+        wide tables that are mostly 0 are divided by one number. False only converts to float32.
     missing_values : {"mask", "error"}, default="mask"
         What NaN (also None and ``pd.NA``) stands for. "mask": a row of it is a sample without the
         modality, which then tells nothing: its code is the prior, and fusion, branch, KL and

@@ -311,7 +311,7 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector):
         Improvement, in nats, that counts.
     standardize : bool, default=True
         Bring columns (channels, for sequences and images) to zero mean and unit variance inside;
-        sparse blocks are divided by one number. False only converts to float32.
+        wide tables that are mostly 0 are divided by one number. False only converts to float32.
     missing_values : {"mask", "error"}, default="mask"
         What NaN (also None and ``pd.NA``) stands for. "mask": a row of it is a sample without the
         modality, which then tells nothing: its code is the prior, and fusion, branch, KL and

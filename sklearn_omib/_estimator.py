@@ -24,9 +24,10 @@ from sklearn.utils.validation import check_is_fitted
 from ._compat import Interval, StrOptions, _fit_context, refuse_booleans
 from ._typing import Array, Block, Modalities
 from .data.batches import PREDICT_BATCH, ROWS_IN_STEP, TensorData, batch_edges
-from .data.checks import is_constant, validate_modalities
+from .data.checks import by_content, is_constant, validate_modalities
 from .data.container import ModalityDict, take_rows
 from .data.foreign import with_samples
+from .data.lazy import LazyBlock
 from .data.missing import complete_rows
 from .data.per_sample import check_entries, check_groups, check_weight
 from .data.scaling import BlockScaler
@@ -374,6 +375,7 @@ class BaseMultimodal(
             )
         given = X
         X = validate_modalities(self, X, reset=reset, modalities=self.modalities)
+        X = by_content(X)
         y = None if y is None else check_entries("y", y, len(X), given)
         taking_part = task.takes_part(y)
         y = np.ones(len(X)) if y is None else y
@@ -545,7 +547,7 @@ class BaseMultimodal(
         )  # fmt: skip
         stays_sparse = frozenset(
             name for name, block in X.items()
-            if sparse.issparse(block) and encoders[name] == "sparse"
+            if encoders[name] == "sparse" and block.ndim == 2 and not isinstance(block, LazyBlock)
         )  # fmt: skip
         tables = frozenset(name for name, one in encoders.items() if isinstance(one, str))
         self._scaler = BlockScaler(

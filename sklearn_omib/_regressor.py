@@ -113,7 +113,7 @@ class OMIBRegressor(MultimodalRegressor):
         whose columns spread over more than ``hidden_dim`` directions (effective dimension of
         their correlation matrix). In a dict: "mlp", "linear" or "linear_mlp"; "conv1d" or "gru"
         for sequences (n_samples, time, channels); "conv2d" for images (n_samples, channels,
-        height, width); "sparse" for sparse matrices; a torch module, of which a copy is trained;
+        height, width); "sparse" for tables that are mostly 0; a torch module, of which a copy is trained;
         or a factory called with the shape of a sample. Modules return (batch, any width).
         Modalities that the dict leaves out are "auto". A single name goes to the blocks it reads,
         "mlp" to plain tables; the others are "auto".
@@ -179,7 +179,7 @@ class OMIBRegressor(MultimodalRegressor):
         Improvement, in nats, that counts.
     standardize : bool, default=True
         Bring columns (channels, for sequences and images) to zero mean and unit variance inside;
-        sparse blocks are divided by one number. False only converts to float32.
+        wide tables that are mostly 0 are divided by one number. False only converts to float32.
     missing_values : {"mask", "error"}, default="mask"
         What NaN (also None and ``pd.NA``) stands for. "mask": a row of it is a sample without the
         modality, which then tells nothing: its code is the prior, and fusion, branch, KL and

@@ -34,7 +34,7 @@ from ._compat import Interval, StrOptions, _fit_context, refuse_booleans
 from ._estimator import BaseMultimodal, in_one_piece, rows_of, within_memory
 from ._regressor import OMIBRegressor
 from ._typing import Array, Modalities, RandomState
-from .data.checks import validate_modalities
+from .data.checks import by_content, validate_modalities
 from .data.container import ModalityDict
 from .data.foreign import with_samples
 from .data.missing import complete_rows, incomplete_columns
@@ -186,6 +186,7 @@ class BaseOMIBCV(
         rng = common_random_state(self.random_state)
         given = X
         X = validate_modalities(self, X, reset=True, modalities=self.modalities)
+        X = by_content(X)
         y, groups = check_entries("y", y, len(X), given), check_groups(groups, len(X))
         weight = check_weight(sample_weight, len(X))
         self._learn_target(y)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.ensemble import BaggingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -436,19 +437,53 @@ def test_another_thread_may_draw_from_torch_while_a_fit_begins():
     torch.testing.assert_close(torch.stack(drawn), drawn_alone, rtol=0, atol=0)
 
 
-def test_a_sparse_table_is_fitted_as_the_dense_one_where_its_encoder_is_of_dense_ones():
-    table = np.random.default_rng(0).normal(size=(N, 6)) * (np.arange(N * 6).reshape(N, 6) % 3 > 0)
-    stored = sparse.csr_matrix(table)
-    for name in ("mlp", "linear"):
-        dense = classifier(encoders={"words": name}).fit({"words": table}, Y)
-        kept = classifier(encoders={"words": name}).fit({"words": stored}, Y)
-        np.testing.assert_allclose(
-            kept.predict_proba({"words": stored}), dense.predict_proba({"words": table}), rtol=1e-6
-        )
-        np.testing.assert_array_equal(
-            kept.predict_proba({"words": table}), kept.predict_proba({"words": stored})
-        )
-    by_itself = classifier().fit({"words": stored}, Y)  # and any fit predicts either storage alike
-    np.testing.assert_array_equal(
-        by_itself.predict_proba({"words": table}), by_itself.predict_proba({"words": stored})
-    )
+def tables(n_columns, share):
+    """A table of so many columns, a share of whose values is not 0, dense and sparse."""
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(N, n_columns)) * (rng.random((N, n_columns)) < share)
+    return table, sparse.csr_matrix(table)
+
+
+SHAPES = {
+    "few columns": (6, 0.5),
+    "few values": (6, 0.05),
+    "wide": (120, 0.5),
+    "words": (120, 0.05),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("encoders", ["auto", "sparse", "mlp", {"table": "linear"}], ids=str)
+def test_a_table_is_fitted_alike_however_it_is_stored(shape, encoders):
+    table, stored = tables(*SHAPES[shape])
+    other = np.random.default_rng(1).normal(size=(N, 2))
+    models = [
+        classifier(encoders=encoders).fit({"table": block, "other": other}, Y)
+        for block in (table, stored, stored.tocoo())
+    ]
+    found = [
+        model.predict_proba({"table": block, "other": other})
+        for model in models for block in (table, stored)
+    ]  # fmt: skip
+    for one in found[1:]:
+        np.testing.assert_array_equal(one, found[0])
+    assert models[0].beta_bounds_ == models[1].beta_bounds_
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_other_estimators_do_not_see_the_storage_either(shape):
+    table, stored = tables(*SHAPES[shape])
+    options = {"max_epochs": 2, "random_state": 0}
+    for model, method in (
+        (OMIBClassifierCV(betas=2, cv=2, **options), "predict_proba"),
+        (OMIBAnomalyDetector(**options), "score_samples"),
+        (OMIBRegressor(**options), "predict"),
+    ):
+        dense, kept = (getattr(clone(model).fit(X, Y), method)(table) for X in (table, stored))
+        np.testing.assert_array_equal(kept, dense)
+
+
+def test_tables_of_few_values_in_many_columns_are_kept_sparse():
+    kept = [shape for shape in SHAPES
+            if classifier().fit(tables(*SHAPES[shape])[0], Y)._scaler.sparse_names]  # fmt: skip
+    assert kept == ["words"]

@@ -34,6 +34,10 @@ from .foreign import as_table
 from .lazy import LazyBlock, as_lazy, fits_in_memory, rows_per_read
 from .missing import lost
 
+# A table of more columns, fewer of whose values are not 0, is kept sparse
+WIDEST_DENSE = 100
+DENSEST_SPARSE = 0.1
+
 
 def validate_modalities(
     estimator: Any,
@@ -320,6 +324,36 @@ def iterate_block(name: str, block: Block) -> Iterator[Block]:
     edges = block.edges(rows_per_read(4 * prod(block.shape[1:]), block.stored_rows))
     for start, stop in pairwise(edges):
         yield read_block(name, block, slice(start, stop))
+
+
+def by_content(X: ModalityDict) -> ModalityDict:
+    """Validated modalities whose tables are stored as their values ask for, however they came.
+
+    Tables of many columns that are mostly 0 become CSR, others dense. What is learned of a table,
+    its scale, the bound on beta and the encoder it takes, then does not depend on its storage.
+    Beside blocks that do not fit into memory nothing is made dense.
+    """
+    if any(isinstance(block, LazyBlock) for block in X.values()):
+        return X
+    blocks = {}
+    for name, block in X.items():
+        if block.ndim == 2:
+            few = _is_mostly_zero(block)
+            if few and not sparse.issparse(block):
+                block = sparse.csr_matrix(block)
+            elif sparse.issparse(block) and not few:
+                block = block.toarray()
+        blocks[name] = block
+    return ModalityDict(blocks).named_as(X)
+
+
+def _is_mostly_zero(table: Block) -> bool:
+    """Whether reading the stored values alone pays: what sparse encoders are for."""
+    n_rows, n_columns = table.shape
+    if n_columns <= WIDEST_DENSE:
+        return False
+    n_values = table.count_nonzero() if sparse.issparse(table) else np.count_nonzero(table)
+    return bool(n_values < DENSEST_SPARSE * n_rows * n_columns)
 
 
 def is_constant(block: Block) -> bool:

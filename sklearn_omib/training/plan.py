@@ -201,7 +201,7 @@ def resolve_encoders(
         chosen = given.get(name, "auto") if isinstance(given, Mapping) else given
         if reads is not None:
             # one name for all goes to the blocks it is made for: an MLP to tables
-            fits = reads.block(block.ndim - 1, sparse.issparse(block))
+            fits = reads.block(block.ndim - 1, reads.sparse or sparse.issparse(block))
             chosen = given if fits and (reads.dims or block.ndim == 2) else "auto"
         if isinstance(chosen, str) and chosen == "auto":
             chosen = _default_encoder(block, hidden_dim, n_layers, narrow)
