@@ -113,10 +113,10 @@ class OMIBRegressor(MultimodalRegressor):
         whose columns spread over more than ``hidden_dim`` directions (effective dimension of
         their correlation matrix). In a dict: "mlp", "linear" or "linear_mlp"; "conv1d" or "gru"
         for sequences (n_samples, time, channels); "conv2d" for images (n_samples, channels,
-        height, width); "sparse" for tables that are mostly 0; a torch module, of which a copy is trained;
-        or a factory called with the shape of a sample. Modules return (batch, any width).
-        Modalities that the dict leaves out are "auto". A single name goes to the blocks it reads,
-        "mlp" to plain tables; the others are "auto".
+        height, width); "sparse" for tables that are mostly 0; a torch module, of which a copy is
+        trained; or a factory called with the shape of a sample. Modules return (batch, any
+        width). Modalities that the dict leaves out are "auto". A single name goes to the blocks
+        it reads, "mlp" to plain tables; the others are "auto".
     hidden_dim : int, default=128
         Width of hidden layers and of the built-in encoders' output z_m.
     latent_dim : int, default=32
