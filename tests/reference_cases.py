@@ -47,7 +47,7 @@ def mixed(n=120):
     sequence = rng.normal(size=(n, 6, 3))
     X = {
         "table": rng.normal(size=(n, 5)),
-        "words": sparse.random(n, 30, density=0.2, random_state=0, format="csr"),
+        "words": sparse.random(n, 120, density=0.05, random_state=0, format="csr"),
         "sequence": sequence,
         "image": rng.normal(size=(n, 2, 4, 4)).astype(np.float32),
         "wide": rng.normal(size=(n, 60)),
