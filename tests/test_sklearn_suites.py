@@ -96,13 +96,13 @@ LEFT_OUT = {
             test_cross_val_predict_with_method_multilabel_rf* test_cross_val_score_precomputed
             test_cross_validate test_gridsearchcv_cross_val_predict_with_method
         """,
-        HAS: "test_learning_curve_some_failing_fits_warning",
         SCORES: """
             test_cross_val_predict test_cross_val_predict_sparse_prediction
             test_cross_val_predict_with_method_rare_class test_cross_val_score_mask
             test_cross_val_score_multilabel test_cross_val_score_with_score_func_classification
             test_cross_val_score_with_score_func_regression
-            test_learning_curve_batch_and_incremental_learning_are_equal test_permutation_score
+            test_learning_curve_batch_and_incremental_learning_are_equal
+            test_learning_curve_with_shuffle test_permutation_score
         """,
     },
     "model_selection.tests.test_search": {
