@@ -87,17 +87,24 @@ def in_one_piece(fit: Callable[Concatenate[S, P], S]) -> Callable[Concatenate[S,
     """Decorate a method that fits: what it sets appears at its end, or not at all.
 
     It works on a copy of the estimator. Whatever goes wrong, at any moment, the estimator is what
-    it was before.
+    it was before. Noted in ``_learned`` are the attributes that fits have set: the others are
+    those of a child class, say, whose own fit sets some before it calls this one.
     """
 
     @wraps(fit)
     def whole(self: S, /, *args: P.args, **kwargs: P.kwargs) -> S:
+        others = _ending_in_underscore(self) - vars(self).get("_learned", frozenset())
         draft = copy.copy(self)
         fit(draft, *args, **kwargs)
+        draft.__dict__["_learned"] = _ending_in_underscore(draft) - others
         self.__dict__ = draft.__dict__
         return self
 
     return whole
+
+
+def _ending_in_underscore(estimator: object) -> frozenset[str]:
+    return frozenset(name for name in vars(estimator) if name.endswith("_"))
 
 
 def within_memory(fit: Callable[Concatenate[S, P], S]) -> Callable[Concatenate[S, P], S]:
@@ -196,6 +203,7 @@ class BaseMultimodal(
     missing_values: str
     checkpoint_dir: str | PathLike[str] | None
     checkpoint_every: int
+    _learned: frozenset[str] = frozenset()  # attributes that fits have set, as in_one_piece notes
     # what a fit leaves beside its public attributes
     net_: StackedNet
     _method: Method
@@ -343,7 +351,7 @@ class BaseMultimodal(
             for new, old in ((method, self._method), (task, self._task)):
                 new.__dict__ = vars(old) | vars(new)
         else:  # nothing of an older fit, whose method may have been another
-            for name in [name for name in vars(self) if name.endswith("_")]:
+            for name in self._learned & vars(self).keys():
                 delattr(self, name)
         self._method, self._task, self._structure = method, task, structure
 

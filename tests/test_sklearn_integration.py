@@ -32,6 +32,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_omib import ModalityDict, OMIBClassifier
+from sklearn_omib.baselines import BaselineClassifier, Concat
+from sklearn_omib.methods import OMIB
 from sklearn_omib.preprocessing import ModalityConcatenator, ModalityTransformer
 
 
@@ -239,3 +241,19 @@ def test_same_seed_same_predictions_whatever_torch_drew_before(mixed):
     np.testing.assert_array_equal(quick().fit(X, y).predict_proba(X), first)
     assert torch.equal(torch.get_rng_state(), state)
     assert not np.array_equal(quick().set_params(random_state=1).fit(X, y).predict_proba(X), first)
+
+
+# -- child classes --------------------------------------------------------------------------------
+def test_a_fit_forgets_what_fits_have_set_and_nothing_else(tables):
+    class Child(BaselineClassifier):
+        def fit(self, X, y):
+            self.n_seen_ = len(y)
+            return super().fit(X, y)
+
+    X, y, _ = tables
+    child = Child(OMIB(), n_members=1, max_epochs=1, random_state=0).fit(X, y)
+    assert child.n_seen_ == 120 and hasattr(child, "beta_bounds_")
+    child.note_ = "of the caller"
+    child.set_params(method=Concat()).fit({"a": X["a"][:60]}, y[:60])
+    assert child.n_seen_ == 60 and child.note_ == "of the caller"
+    assert not hasattr(child, "beta_bounds_")
