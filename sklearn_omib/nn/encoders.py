@@ -30,7 +30,22 @@ class SparseBatch(NamedTuple):
     values: Tensor
 
 
-Input: TypeAlias = Tensor | SparseBatch | list[SparseBatch]  # a list: one for each network
+class SequenceBatch(NamedTuple):
+    """Sequences of different length, filled up with zeros.
+
+    Attributes
+    ----------
+    values : Tensor of shape (batch, time, channels)
+    mask : Tensor of shape (batch, time), bool
+        True where there is a step. A sequence without any, of a missing modality, has one of zeros.
+    """
+
+    values: Tensor
+    mask: Tensor
+
+
+# a list: one for each network
+Input: TypeAlias = Tensor | SparseBatch | SequenceBatch | list[SparseBatch] | list[SequenceBatch]
 Inputs: TypeAlias = Mapping[str, Input]
 Factory: TypeAlias = Callable[[tuple[int, ...]], nn.Module]
 
@@ -452,8 +467,10 @@ def _batch_dims(v: Input, sample_shape: tuple[int, ...]) -> tuple[int, ...]:
     """Dimensions of an input before those of a sample: the networks, if any, and the batch."""
     if isinstance(v, SparseBatch):
         return (len(v.offsets),)
+    if isinstance(v, SequenceBatch):
+        return (len(v.mask),)
     if isinstance(v, list):
-        return len(v), len(v[0].offsets)
+        return len(v), *_batch_dims(v[0], sample_shape)
     return tuple(v.shape[: v.ndim - len(sample_shape)])
 
 

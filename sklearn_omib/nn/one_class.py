@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from .bottleneck import Code
-from .encoders import Input, Inputs, SparseBatch
+from .encoders import Input, Inputs, SequenceBatch, SparseBatch
 from .layers import constant, is_linear, linear, parameter
 from .losses import TaskLoss
 from .model import FusionNetwork, NetworkOutput
@@ -199,8 +199,12 @@ def _dense(v: Input, like: Tensor) -> Tensor:
     *batch, _, n_features = like.shape
     if torch.is_tensor(v):
         return v.reshape(*batch, 1, n_features)
-    if not isinstance(v, SparseBatch):  # one per network
-        return torch.stack([_dense(own, part) for own, part in zip(v, like, strict=True)])
+    if isinstance(v, SequenceBatch):
+        what = "Sequences of different length are not reconstructed"
+        raise ValueError(f"{what}; set reconstruction=0.")
+    if isinstance(v, list):  # one per network
+        return torch.stack([_dense(v[k], part) for k, part in enumerate(like)])
+    assert isinstance(v, SparseBatch)
     ends = torch.cat([v.offsets[1:], v.offsets.new_tensor([len(v.columns)])])
     rows = torch.arange(len(ends), device=ends.device).repeat_interleave(ends - v.offsets)
     dense = v.values.new_zeros(len(ends), n_features)

@@ -1,0 +1,91 @@
+"""Sequences of different length in one block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .._typing import Array
+
+
+class Ragged:
+    """Sequences of different length, one after the other in one array.
+
+    Sequence i is ``values[start[i] : start[i] + lengths[i]]``; one of length 0 is missing. Rows
+    are taken without copying values.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_steps, n_channels)
+        Of any type of numbers, float16 for what is large; memory maps stay where they are.
+    start, lengths : ndarray of int of shape (n_samples,)
+    longest : int, default=None
+        Of the sequences this block was cut from, which stays the shape of a sample.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_omib.data.ragged import Ragged
+    >>> block = Ragged.of([np.zeros((3, 2)), np.ones((1, 2))])
+    >>> block.shape
+    (2, 3, 2)
+    >>> block[1:].lengths
+    array([1])
+    """
+
+    ndim = 3
+
+    def __init__(
+        self, values: Array, start: Array, lengths: Array, longest: int | None = None
+    ) -> None:
+        self.values, self.start, self.lengths = values, start, lengths
+        self.longest = int(lengths.max(initial=1)) if longest is None else longest
+
+    @classmethod
+    def of(cls, sequences: Iterable[Array]) -> Ragged:
+        """Sequences of shape (time, channels), or (0, channels) where they are missing."""
+        parts = list(sequences)
+        lengths = np.array([len(part) for part in parts], dtype=np.int64)
+        values = np.concatenate(parts) if parts else np.empty((0, 1), np.float32)
+        return cls(values, np.cumsum(lengths) - lengths, lengths)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return len(self.start), self.longest, self.values.shape[1]
+
+    @property
+    def dtype(self) -> Any:
+        return self.values.dtype
+
+    @property
+    def nbytes(self) -> int:
+        return self.values.nbytes + self.start.nbytes + self.lengths.nbytes
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def __getitem__(self, rows: Any) -> Ragged:
+        return Ragged(self.values, self.start[rows], self.lengths[rows], self.longest)
+
+    def sequence(self, i: int) -> Array:
+        """One sequence, (time, channels)."""
+        return self.values[self.start[i] : self.start[i] + self.lengths[i]]
+
+    def used(self) -> Array:
+        """Values of the sequences that are here, each once: (n_steps, n_channels)."""
+        mark = np.zeros(len(self.values) + 1, dtype=np.int64)
+        np.add.at(mark, self.start, 1)
+        np.add.at(mark, self.start + self.lengths, -1)
+        here = np.cumsum(mark)[:-1] > 0
+        return self.values if here.all() else self.values[here]
+
+    def mapped(self, function: Callable[[Array], Array]) -> Ragged:
+        """The same sequences of other values, one row for each step."""
+        return Ragged(function(self.values), self.start, self.lengths, self.longest)
+
+
+def joined(blocks: Sequence[Ragged]) -> Ragged:
+    """Blocks below each other."""
+    return Ragged.of([block.sequence(i) for block in blocks for i in range(len(block))])

@@ -1,0 +1,5 @@
+"""Encoders of blocks as they come: texts, pictures, recordings, tables."""
+
+from ._base import Encoder
+
+__all__ = ["Encoder"]

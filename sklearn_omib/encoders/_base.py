@@ -1,0 +1,197 @@
+"""What all encoders of blocks as they come have in common."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import sparse
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from .._typing import Array, Block
+from ..data.ragged import Ragged
+from ..data.raw import KINDS, as_items, kind_of, missing_items
+
+
+class Encoder(TransformerMixin, BaseEstimator):
+    """From a block as it comes to the encoding z_m, in three steps.
+
+    1. :meth:`read` makes features of every item by itself. No fit changes them, so they are made
+       once, however many networks, folds and values of beta there are.
+    2. :meth:`learn` and :meth:`convert` are what is learned of training rows before there is a
+       network: a vocabulary, categories, principal components.
+    3. :meth:`module` is the part that is trained with the network.
+
+    In a scikit-learn pipeline ``fit`` and ``transform`` are the first two steps.
+    """
+
+    reads: ClassVar[tuple[str, ...]]  # among data.raw.KINDS
+    dims: ClassVar[tuple[int, ...]] = ()  # of arrays of numbers that are read too
+    # whether the estimator brings what convert returns to unit scale
+    standardize: ClassVar[bool] = True
+
+    # -- what a child says ------------------------------------------------------------------
+    def _read(self, items: Block) -> Block:
+        """Features of items, none missing: (n_items, ...), CSR, Ragged or as they are."""
+        return items
+
+    def _learn(self, features: Block, y: Array | None) -> None:
+        """Learn from features of training rows, none of which is missing."""
+
+    def _convert(self, features: Block) -> Block:
+        """What the module reads: (n_items, ...), CSR or Ragged."""
+        return features
+
+    def module(self, shape: tuple[int, ...], hidden_dim: int) -> str | nn.Module:
+        """The part that is trained: a name of the estimator's encoders, or a module.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Of a sample behind :meth:`convert`.
+        hidden_dim : int
+            Width that other encoders have.
+
+        Returns
+        -------
+        str or torch.nn.Module
+            A module reads (batch, *shape), or of Ragged a ``SequenceBatch``, and returns (batch,
+            any width). Parts of it that were trained before have an attribute ``learning_rate``,
+            at which they are trained further.
+        """
+        return "auto"
+
+    # -- what estimators and pipelines call -------------------------------------------------
+    def read(self, block: Block) -> Block:
+        """Features of every item; a missing one has NaN, or an empty sequence.
+
+        Parameters
+        ----------
+        block : array-like of shape (n_samples,), or DataFrame
+
+        Returns
+        -------
+        ndarray of shape (n_samples, ...), CSR matrix, Ragged, or as it came
+
+        Raises
+        ------
+        TypeError
+            If items are of another kind than this encoder reads.
+        OSError
+            If a file cannot be read; the message names it and its row.
+        """
+        block = self._checked(block)
+        lost = missing_features(block)
+        if not lost.any():
+            return self._read(block)
+        return spread(self._read(_rows(block, ~lost)), lost)
+
+    def learn(self, features: Block, y: Any = None) -> Encoder:
+        """Learn from features of training rows."""
+        there = ~missing_features(features)
+        if not there.any():
+            raise ValueError("is missing in every row to train on; leave it out.")
+        self._learn(_rows(features, there), None if y is None else np.asarray(y)[there])
+        self.n_features_in_ = 1
+        return self
+
+    def convert(self, features: Block) -> Block:
+        """What the module reads, of features; a missing item stays missing."""
+        check_is_fitted(self, "n_features_in_")
+        lost = missing_features(features)
+        if not lost.any():
+            return self._convert(features)
+        return spread(self._convert(_rows(features, ~lost)), lost)
+
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Encoder:
+        """Learn from items as they come.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples,), or DataFrame
+        y : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self : object
+        """
+        return self.learn(self.read(X), y)
+
+    def transform(self, X: ArrayLike) -> Block:
+        """Numbers of items as they come.
+
+        Parameters
+        ----------
+        X : as in fit
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features) or CSR matrix
+        """
+        return self.convert(self.read(X))
+
+    def _checked(self, block: Any) -> Block:
+        """The items as an array of objects, or a DataFrame, of a kind that is read here."""
+        if isinstance(block, np.ndarray) and block.dtype != object and block.ndim in self.dims:
+            return block
+        items = block if hasattr(block, "iloc") and block.ndim == 2 else _as_array(block)
+        kind = kind_of(items)
+        if "text" in self.reads and kind in ("image file", "sound file"):
+            return items  # words that look like names of files
+        if kind not in self.reads:
+            known = " or ".join(KINDS[kind] for kind in self.reads)
+            raise TypeError(f"holds {KINDS[kind]}, and {type(self).__name__} reads {known}.")
+        return items
+
+
+def _as_array(block: Any) -> Array:
+    values = block if isinstance(block, (np.ndarray, list, tuple)) else list(block)
+    if isinstance(values, np.ndarray) and values.ndim == 1:
+        return values.astype(object)
+    return as_items(values)
+
+
+def _rows(block: Block, rows: Array) -> Block:
+    return block.iloc[rows] if hasattr(block, "iloc") else block[rows]
+
+
+def missing_features(features: Block) -> Array:
+    """Which samples lack the modality, of features: (n_samples,), bool."""
+    if isinstance(features, Ragged):
+        return features.lengths == 0
+    if sparse.issparse(features):
+        stored = np.diff(features.indptr)
+        first = features.indptr[:-1].clip(max=max(features.nnz - 1, 0))
+        return (stored > 0) & np.isnan(features.data[first]) if features.nnz else stored > 0
+    if hasattr(features, "iloc") or features.dtype == object:
+        return missing_items(features)
+    if features.dtype.kind != "f":
+        return np.zeros(len(features), dtype=bool)
+    return np.isnan(features.reshape(len(features), -1)).all(1)
+
+
+def spread(known: Block, lost: Array) -> Block:
+    """Features of all samples, from those that are not lost."""
+    place = np.cumsum(~lost) - 1
+    if isinstance(known, Ragged):
+        start, lengths = (np.zeros(len(lost), dtype=np.int64) for _ in range(2))
+        start[~lost], lengths[~lost] = known.start, known.lengths
+        return Ragged(known.values, start, lengths, known.longest)
+    if sparse.issparse(known):
+        mark = sparse.csr_matrix(
+            ([np.nan], ([0], [0])), shape=(1, known.shape[1]), dtype=known.dtype
+        )
+        whole = sparse.vstack([known, mark], format="csr")
+        return whole[np.where(lost, known.shape[0], place)]
+    if hasattr(known, "iloc"):
+        return known.iloc[place.clip(0)].where(~lost[:, None])
+    if known.dtype == object:
+        whole = np.full(len(lost), None, dtype=object)
+    else:
+        dtype = known.dtype if known.dtype.kind == "f" else np.float32
+        whole = np.full((len(lost), *known.shape[1:]), np.nan, dtype)
+    whole[~lost] = known
+    return whole
