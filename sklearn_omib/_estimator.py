@@ -28,8 +28,9 @@ from .data.checks import by_content, is_constant, validate_modalities
 from .data.container import ModalityDict, take_rows
 from .data.foreign import with_samples
 from .data.lazy import LazyBlock
-from .data.missing import complete_rows
+from .data.missing import complete_rows, summarised
 from .data.per_sample import check_entries, check_groups, check_weight
+from .data.ragged import Ragged
 from .data.scaling import BlockScaler
 from .data.streams import (
     StreamData,
@@ -39,6 +40,8 @@ from .data.streams import (
     sample_rows,
     weighted_rows,
 )
+from .encoders import Encoder
+from .encoders._reading import ReadsItems
 from .methods import Method
 from .nn import seeded_initialisation
 from .nn.encoders import lacks_memory
@@ -162,14 +165,19 @@ def _no_memory(estimator: Any, tried: str) -> str:
 
 
 class BaseMultimodal(
-    Persistent, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta
+    ReadsItems,
+    Persistent,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
+    metaclass=ABCMeta,
 ):
     """An estimator holds a method and a task; children name them and their parameters."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "modalities": [dict, None],
         "n_members": [Interval(Integral, 1, MOST_MEMBERS, closed="both"), StrOptions({"auto"})],
-        "encoders": [str, dict, torch.nn.Module, callable],
+        "encoders": [str, dict, Encoder, torch.nn.Module, callable],
         "hidden_dim": [Interval(Integral, 1, None, closed="left")],
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
         "n_layers": [Interval(Integral, 1, MOST_LAYERS, closed="both")],
@@ -383,7 +391,6 @@ class BaseMultimodal(
             )
         given = X
         X = validate_modalities(self, X, reset=reset, modalities=self.modalities)
-        X = by_content(X)
         y = None if y is None else check_entries("y", y, len(X), given)
         taking_part = task.takes_part(y)
         y = np.ones(len(X)) if y is None else y
@@ -396,6 +403,7 @@ class BaseMultimodal(
         if not np.array_equal(kept, np.arange(len(weight))):
             X, y, weight = X[kept], rows_of(y, kept), weight[kept]
             groups = None if groups is None else groups[kept]
+        X = by_content(self._encoded(X, reset))
         if reset:
             task.learn(y)
         target = task.encode(y)
@@ -516,7 +524,7 @@ class BaseMultimodal(
         else:
             n_networks = self._count_members(len(target), chunk)
             encoders = self._learn_before(X[train], target, weight, rng)
-            check_size(self, encoders, n_networks)
+            check_size(self, self._input_shapes, encoders, n_networks)
             weights.append(draw(rng))
         draws = [draw(rng)]
         for own in further(draws[0], n_networks):  # with rows, weights and draws of their own
@@ -540,6 +548,11 @@ class BaseMultimodal(
         X are the training rows, target and weight those of all rows.
         """
         sample = complete_rows(sample_rows(X, rng))
+        encoders = resolve_encoders(
+            self.encoders, sample, self._networks_of(sample), hidden_dim=self.hidden_dim,
+            n_layers=self.n_layers, narrow=self._task.narrow_table_encoder,
+        )  # fmt: skip
+        sample = summarised(sample)
         self._task.prior = None
         if all(is_constant(block) for block in sample.values()):
             self._task.prior = self._task.best_constant(target, weight)
@@ -549,19 +562,20 @@ class BaseMultimodal(
                 UserWarning,
                 stacklevel=2,
             )
-        encoders = resolve_encoders(
-            self.encoders, sample, hidden_dim=self.hidden_dim, n_layers=self.n_layers,
-            narrow=self._task.narrow_table_encoder,
-        )  # fmt: skip
         stays_sparse = frozenset(
             name for name, block in X.items()
             if encoders[name] == "sparse" and block.ndim == 2 and not isinstance(block, LazyBlock)
         )  # fmt: skip
         tables = frozenset(name for name, one in encoders.items() if isinstance(one, str))
+        ready = frozenset(
+            name for name, encoder in self.encoders_.items() if not encoder.standardize
+        )
         self._scaler = BlockScaler(
-            self.standardize, stays_sparse, tables - stays_sparse, self.missing_values,
-            self._incomplete,
+            self.standardize, stays_sparse, tables - stays_sparse - ready, ready,
+            self.missing_values, self._incomplete,
         ).fit(X)  # fmt: skip
+        self._input_shapes = self._scaler.sample_shapes(X.sample_shapes)
+        self._ragged = frozenset(name for name, block in X.items() if isinstance(block, Ragged))
         self._method.learn(sample, len(X), rng)
         return encoders
 
@@ -570,9 +584,10 @@ class BaseMultimodal(
         method, task, stack = self._method, self._task, len(seeds)
         loss, n_outputs = task.loss(stack)
         shared = {
-            "sample_shapes": self._scaler.sample_shapes(self.modalities_),
+            "sample_shapes": self._input_shapes,
             "encoders": encoders,
             "sparse": self._scaler.sparse_names,
+            "ragged": self._ragged,
             "n_outputs": n_outputs,
             "hidden_dim": self.hidden_dim,
             "latent_dim": self.latent_dim,
@@ -707,12 +722,12 @@ class BaseMultimodal(
         """Validated modalities as networks read them, part by part."""
         device = torch.device(self.net_.device)
         if is_streamed(X):
-            X = X[in_storage_order(X, np.arange(len(X)))]
+            X = self._encoded(X[in_storage_order(X, np.arange(len(X)))])
             progress = self._shows_progress()
             yield StreamData(X, self._prepare, None, None, device, progress=progress)
             return
         for start, stop in pairwise(batch_edges(len(X), PREDICT_BATCH)):  # what a cache holds
-            part = X if stop - start == len(X) else X[start:stop]
+            part = self._encoded(X if stop - start == len(X) else X[start:stop])
             yield TensorData.of(self._scaler.transform(part), None, None, device)
 
     def transform(self, X: Modalities) -> Array:

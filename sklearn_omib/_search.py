@@ -35,11 +35,12 @@ from ._estimator import BaseMultimodal, in_one_piece, rows_of, within_memory
 from ._regressor import OMIBRegressor
 from ._typing import Array, Modalities, RandomState
 from .data.checks import by_content, validate_modalities
-from .data.container import ModalityDict
+from .data.container import Encoded, ModalityDict
 from .data.foreign import with_samples
-from .data.missing import complete_rows, incomplete_columns
+from .data.missing import complete_rows, incomplete_columns, summarised
 from .data.per_sample import check_entries, check_groups, check_weight
 from .data.streams import sample_rows, weighted_rows
+from .encoders._reading import ReadsItems
 from .information import estimate_beta_bounds
 from .persistence import Persistent
 from .tasks import Classification, Regression, Task
@@ -120,7 +121,12 @@ def _information(estimator: Any, of_last_epoch: bool) -> dict[str, float]:
 
 
 class BaseOMIBCV(
-    Persistent, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta
+    ReadsItems,
+    Persistent,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
+    metaclass=ABCMeta,
 ):
     """Template of the searches; children name the estimator and average its predictions."""
 
@@ -186,12 +192,12 @@ class BaseOMIBCV(
         rng = common_random_state(self.random_state)
         given = X
         X = validate_modalities(self, X, reset=True, modalities=self.modalities)
-        X = by_content(X)
+        X = Encoded.by(self, by_content(self._encoded(X, reset=True)))
         y, groups = check_entries("y", y, len(X), given), check_groups(groups, len(X))
         weight = check_weight(sample_weight, len(X))
         self._learn_target(y)
         self.beta_bounds_ = estimate_beta_bounds(
-            complete_rows(sample_rows(X, rng)),
+            summarised(complete_rows(sample_rows(X, rng))),
             weighting=self.weighting,
             estimator=self.entropy_estimator,
             random_state=rng.randint(2**31 - 1),
@@ -206,8 +212,9 @@ class BaseOMIBCV(
 
         sample = sample_rows(X, rng)
         encoders = resolve_encoders(
-            self.encoders, complete_rows(sample), hidden_dim=self.hidden_dim,
-            n_layers=self.n_layers, narrow=self._task_class.narrow_table_encoder,
+            self.encoders, complete_rows(sample), self._networks_of(sample),
+            hidden_dim=self.hidden_dim, n_layers=self.n_layers,
+            narrow=self._task_class.narrow_table_encoder,
         )  # fmt: skip
         self._incomplete = incomplete_columns(sample)  # folds are to have columns alike
         folds: list[Fold | Exception] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -13,7 +13,8 @@ from torch import Tensor
 
 from .._typing import Array, Block
 from ..nn import SparseBatch
-from ..nn.encoders import Inputs
+from ..nn.encoders import Inputs, SequenceBatch
+from .ragged import Ragged
 
 if TYPE_CHECKING:
     from .streams import StreamData
@@ -27,6 +28,7 @@ CACHE_ROWS = 2560  # of all networks together, whose intermediate values a CPU's
 # of a multiple of so many rows make the prediction of a sample the same, to the last bit, whatever
 # it is predicted with.
 ROWS_IN_STEP = 16
+BUCKET = 16  # batches whose rows are sorted by length together
 
 
 def batch_edges(n_samples: int, batch_size: int, unit: int = 1) -> list[int]:
@@ -47,7 +49,8 @@ class TensorData:
 
     Parameters
     ----------
-    blocks : dict of str to (Tensor or CSR matrix), float32
+    blocks : dict of str to (Tensor, CSR matrix or Sequences)
+        Tensors and sequences of any type of numbers, which batches have as float32.
     y : Tensor or None
     weight : Tensor of shape (n_stored,)
     rows : Tensor of shape (n_samples,), int64
@@ -83,7 +86,7 @@ class TensorData:
 
         Parameters
         ----------
-        blocks : dict of str to (ndarray or CSR matrix), float32
+        blocks : dict of str to (ndarray, CSR matrix or Ragged)
         y : ndarray or None
         weight : ndarray of shape (n_samples,) or None
             None weighs all samples 1.
@@ -95,10 +98,7 @@ class TensorData:
         n_samples = next(iter(blocks.values())).shape[0]
         weight = np.ones(n_samples) if weight is None else weight
         return cls(
-            {
-                name: block if sparse.issparse(block) else _tensor(block, device)
-                for name, block in blocks.items()
-            },
+            {name: _stored(block, device) for name, block in blocks.items()},
             None if y is None else _tensor(y, device),
             _tensor(np.asarray(weight, dtype=np.float32), device),
             torch.arange(n_samples, device=device),
@@ -132,10 +132,7 @@ class TensorData:
         With two, (n_networks, batch), tensors are (n_networks, batch, ...), and a sparse block is
         a list of batches.
         """
-        inputs = {
-            name: _sparse_batches(block, stored) if sparse.issparse(block) else _at(block, stored)
-            for name, block in self.blocks.items()
-        }
+        inputs = {name: _batch_of(block, stored) for name, block in self.blocks.items()}
         weight = self.scale * _at(self.weight, stored)
         return inputs, None if self.y is None else _at(self.y, stored), weight
 
@@ -154,18 +151,90 @@ class TensorData:
             Turns ``(start, stop)`` of a batch into the part of it that is wanted.
         """
         rows = self.rows
+        edges = list(pairwise(batch_edges(len(rows), batch_size, self.unit)))
         if generator is not None:
             rows = rows[torch.randperm(len(rows), generator=generator).to(self.device)]
-        for start, stop in pairwise(batch_edges(len(rows), batch_size, self.unit)):
+            if (lengths := self.lengths) is not None:
+                rows = in_buckets(rows, lengths[rows], batch_size)
+                edges = _shuffled(edges, generator)
+        for start, stop in edges:
             if share is not None:
                 start, stop = share(start, stop)
             yield whole_units(rows[start:stop], self.unit)
+
+    @property
+    def lengths(self) -> Tensor | None:
+        """How long the longest sequence of each stored row is; None where there are none."""
+        lengths = [block.lengths for block in self.blocks.values() if isinstance(block, Sequences)]
+        return torch.stack(lengths).amax(0) if lengths else None
 
     def batches(
         self, batch_size: int, generator: torch.Generator | None = None, share: Share | None = None
     ) -> Iterator[Batch]:
         """Yield inputs, target and weights of the batches of :meth:`orders`."""
         return map(self.gather, self.orders(batch_size, generator, share))
+
+
+class Sequences(NamedTuple):
+    """A :class:`Ragged` as tensors: values (n_steps, n_channels), start and lengths (n_stored,)."""
+
+    values: Tensor
+    start: Tensor
+    lengths: Tensor
+
+    def batch(self, rows: Tensor) -> SequenceBatch:
+        """Some of the sequences, filled up to the longest of them."""
+        lengths = self.lengths[rows]
+        time = torch.arange(max(int(lengths.max()), 1), device=lengths.device)
+        is_step = time < lengths.unsqueeze(-1)
+        place = (self.start[rows].unsqueeze(-1) + time).clamp_max(len(self.values) - 1)
+        values = self.values.index_select(0, place.flatten()).float().unflatten(0, place.shape)
+        return SequenceBatch(values * is_step.unsqueeze(-1), is_step | (time == 0))
+
+
+def in_buckets(rows: Tensor, lengths: Tensor, batch_size: int) -> Tensor:
+    """Shuffled rows, brought together with others of about their length.
+
+    Of BUCKET batches at a time the rows are sorted, so that little is filled up and batches still
+    differ from epoch to epoch.
+    """
+    parts = [
+        own[lengths[start : start + len(own)].argsort(stable=True)]
+        for start, own in _cut(rows, BUCKET * batch_size)
+    ]
+    return torch.cat(parts)
+
+
+def _shuffled(edges: list[tuple[int, int]], generator: torch.Generator) -> list[tuple[int, int]]:
+    """Batches in random order, sizes where they were: those of other networks come beside them."""
+    by_size: dict[int, list[tuple[int, int]]] = {}
+    for i in torch.randperm(len(edges), generator=generator).tolist():
+        start, stop = edges[i]
+        by_size.setdefault(stop - start, []).append(edges[i])
+    return [by_size[stop - start].pop() for start, stop in edges]
+
+
+def _cut(rows: Tensor, size: int) -> Iterator[tuple[int, Tensor]]:
+    for start in range(0, len(rows), size):
+        yield start, rows[start : start + size]
+
+
+def _stored(block: Block, device: torch.device) -> Any:
+    if sparse.issparse(block):
+        return block
+    if isinstance(block, Ragged):
+        parts = (block.values, block.start, block.lengths)
+        return Sequences(*(_tensor(part, device) for part in parts))
+    return _tensor(block, device)
+
+
+def _batch_of(block: Any, rows: Tensor) -> Any:
+    if sparse.issparse(block):
+        return _sparse_batches(block, rows)
+    if isinstance(block, Sequences):
+        return [block.batch(own) for own in rows] if rows.ndim > 1 else block.batch(rows)
+    taken = _at(block, rows)
+    return taken if taken.dtype == torch.float32 else taken.float()
 
 
 def _tensor(array: Array, device: torch.device) -> Tensor:

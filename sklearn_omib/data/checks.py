@@ -18,7 +18,7 @@ from .._compat import _check_feature_names, _check_n_features
 from .._typing import Block, Modalities
 from .container import (
     SINGLE_MODALITY,
-    TEXT_ADVICE,
+    Encoded,
     ModalityDict,
     as_array,
     as_block,
@@ -33,6 +33,7 @@ from .container import (
 from .foreign import as_table
 from .lazy import LazyBlock, as_lazy, fits_in_memory, rows_per_read
 from .missing import lost
+from .raw import KINDS, as_items, is_item, is_raw, kind_of
 
 # A table of more columns, fewer of whose values are not 0, is kept sparse
 WIDEST_DENSE = 100
@@ -58,6 +59,7 @@ def validate_modalities(
     Parameters
     ----------
     estimator : estimator instance
+        One that has encoders takes blocks that are no numbers yet.
     X : any form :func:`check_modalities` accepts
         After fitting on blocks, also one table with the flattened blocks side by side.
     reset : bool
@@ -71,6 +73,8 @@ def validate_modalities(
     ModalityDict
         Blocks in the order seen in fit.
     """
+    if isinstance(X, Encoded):
+        return _take_over(estimator, X, reset)
     if not holds_modalities(X, modalities):
         return _validate_table(estimator, X, reset, modalities, check_values)
     if isinstance(X, Mapping) and not reset and may_miss(estimator):
@@ -96,6 +100,15 @@ def validate_modalities(
     return _check_blocks(estimator, X, reset) if check_values else _check_not_empty(X)
 
 
+def _take_over(estimator: Any, X: Encoded, reset: bool) -> ModalityDict:
+    """What a search has validated and encoded, with what it remembers of it."""
+    if reset:
+        _check_several(len(X))
+        for name, value in X.remembered.items():
+            setattr(estimator, name, value)
+    return X
+
+
 def may_miss(estimator: Any) -> bool:
     """Whether an estimator takes samples that lack values or modalities."""
     return getattr(estimator, "missing_values", "error") == "mask"
@@ -115,6 +128,8 @@ def _validate_table(
 ) -> ModalityDict:
     """One table: a single modality, cut by a specification, or the blocks of fit flattened."""
     X = as_lazy(as_table(X))
+    if isinstance(X, (list, tuple)) and any(map(is_item, X)):
+        X = as_items(X)
     X = X if hasattr(X, "shape") else as_array(SINGLE_MODALITY, X)
     flattened = (
         not reset and modalities is None and list(estimator.modalities_) != [SINGLE_MODALITY]
@@ -131,7 +146,19 @@ def _validate_table(
         if names is not None and all(isinstance(column, str) for column in names):
             for name, (columns, _) in modalities.items():
                 _compare_names(estimator, name, list(names[columns]), prefix=f"{name}__")
-    elif modalities is None and check_values and not isinstance(X, LazyBlock):
+    elif (
+        modalities is not None
+        or not check_values
+        or isinstance(X, LazyBlock)
+        or _reads_items(estimator, SINGLE_MODALITY, X, reset)
+    ):
+        X = as_block(SINGLE_MODALITY, X)
+        if X.ndim > 1:
+            _check_feature_names(estimator, with_names(X), reset=reset)
+            _check_n_features(estimator, X, reset=reset)
+        elif reset:
+            estimator.n_features_in_ = 1
+    else:
         if reset:
             _warn_of_flattened(estimator, X)
         with naming_column(X):
@@ -142,15 +169,18 @@ def _validate_table(
             )  # fmt: skip
             _check_numeric(X)
         check_values = False  # done, by scikit-learn
-    else:
-        X = as_block(SINGLE_MODALITY, X)
-        _check_feature_names(estimator, with_names(X), reset=reset)
-        _check_n_features(estimator, X, reset=reset)
     X = check_modalities(X, modalities)
     if reset:
         estimator.modalities_ = X.sample_shapes
         estimator._block_columns = _cut_names(estimator, X)
     return _check_blocks(estimator, X, reset) if check_values else _check_not_empty(X)
+
+
+def _reads_items(estimator: Any, name: str, block: Block, reset: bool) -> bool:
+    """Whether an estimator reads a block by an encoder of its own, whatever its values are."""
+    if not hasattr(estimator, "_reads_items"):
+        return False
+    return bool(estimator._reads_items(name, block, reset))
 
 
 def _warn_of_flattened(estimator: Any, X: Any) -> None:
@@ -188,13 +218,17 @@ def _match(estimator: Any, X: ModalityDict) -> ModalityDict:
             f"Modalities differ from those {type(estimator).__name__} was fitted on: "
             f"{', '.join(parts)}; expected {list(expected)}, got {list(X)}."
         )
+    encoded = getattr(estimator, "encoders_", {})
     for name, shape in X.sample_shapes.items():
-        if shape != expected[name]:
+        if shape != expected[name] and name not in encoded:  # whose encoders know what they read
             raise ValueError(
                 f"Modality {name!r} has samples of shape {shape}, but "
                 f"{type(estimator).__name__} was fitted on shape {expected[name]}."
             )
-    blocks = {name: X[name] if name in X else lost(expected[name], len(X)) for name in expected}
+    blocks = {
+        name: X[name] if name in X else lost(expected[name], len(X), name in encoded)
+        for name in expected
+    }
     X = ModalityDict(blocks).named_as(X)
     for name in X:
         if (columns := X.columns_of(name)) is not None:
@@ -221,7 +255,11 @@ def _check_blocks(estimator: Any, X: ModalityDict, reset: bool) -> ModalityDict:
     load = fits_in_memory(X.values())
     blocks = {}
     for name, block in X.items():
-        if isinstance(block, LazyBlock) and not load:
+        if _reads_items(estimator, name, block, reset):
+            _check_counts(name, block)
+            if reset:
+                _check_several(len(block))
+        elif isinstance(block, LazyBlock) and not load:
             _check_counts(name, block)
             _check_dtype(name, block)
         else:
@@ -242,6 +280,13 @@ def check_block(
     ``missing`` says whether NaN may be among the values; None is what the estimator takes.
     """
     missing = may_miss(estimator) if missing is None else missing
+    if is_raw(block) and not isinstance(block, pd.DataFrame):
+        with naming_modality(name):
+            raise ValueError(
+                f"holds {KINDS[kind_of(block)]}, where numbers are needed. Encode it first: "
+                "TfidfVectorizer().fit_transform(texts) makes a table of texts, and every encoder "
+                "of sklearn_omib.encoders one of what it reads."
+            )
     if type(block) is np.ndarray and block.dtype.kind == "f" and block.ndim > 1:  # most of them
         with np.errstate(over="ignore", invalid="ignore"):
             if len(block) >= min_samples and block.size and np.isfinite(block.sum()):
@@ -275,9 +320,10 @@ def naming_column(block: Any, name: str = SINGLE_MODALITY) -> Iterator[None]:
         kind = ValueError if isinstance(error, ValueError) else TypeError
         if isinstance(value, str):
             advice = (
-                f"Encode categories first, by ModalityTransformer({{{name!r}: "
-                f"make_column_transformer((OneHotEncoder(), [{column!r}]), "
-                f"remainder='passthrough')}}). Is it text? {TEXT_ADVICE}"
+                "An estimator reads categories, dates and gaps of a DataFrame: give the table as "
+                "one, pandas.DataFrame(table). Text is a modality of its own. Elsewhere encode it "
+                f"first, by ModalityTransformer({{{name!r}: make_column_transformer("
+                f"(OneHotEncoder(), [{column!r}]), remainder='passthrough')}})."
             )
         else:
             advice = "Make numbers of it first; dates become numbers by subtracting one of them."
@@ -385,6 +431,13 @@ def _check_counts(name: str, block: Block) -> None:
                 f"Modality {name!r}: Found array with 0 {what} (shape={tuple(block.shape)}) "
                 "while a minimum of 1 is required."
             )
+
+
+def _check_several(n_samples: int) -> None:
+    if n_samples < 2:
+        raise ValueError(
+            f"Found array with {n_samples} sample(s) while a minimum of 2 is required."
+        )
 
 
 def _check_not_empty(X: ModalityDict) -> ModalityDict:

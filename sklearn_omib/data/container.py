@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from contextlib import contextmanager
 from itertools import combinations
 from math import prod
 from numbers import Integral
 from os import PathLike
-from typing import Any, TypeGuard, overload
+from typing import TYPE_CHECKING, Any, TypeGuard, overload
 
 import numpy as np
 import pandas as pd
@@ -19,12 +20,16 @@ from .._compat import _get_column_indices
 from .._typing import Array, Block, Blocks, Modalities
 from .foreign import as_table, by_first_level, has_levels, is_anndata, is_mudata, labelled
 from .lazy import LazyBlock, ReadError, as_lazy
+from .raw import as_items, is_item, is_raw, kind_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 SINGLE_MODALITY = "X"  # the name given to the only modality of a plain table
-TEXT_ADVICE = (
-    "Encode it first: TfidfVectorizer().fit_transform(texts) makes a sparse matrix, a sentence "
-    "encoder an array; give that as the modality."
-)
+# what validation and encoding set
+REMEMBERED = (
+    "modalities_", "n_features_in_", "feature_names_in_", "_block_columns", "encoders_", "_absent",
+)  # fmt: skip
 MOST_FLATTENED = 64  # widths that are remembered
 # Layouts of the containers that were made one array in this process, by the number of columns. The
 # array itself tells nothing, and a meta-estimator that made it is not to be seen from an estimator.
@@ -47,7 +52,9 @@ class ModalityDict:
     modalities : mapping of str to array, list of arrays, MuData or ModalityDict
         The blocks, one per modality, each with samples on its first axis: numpy arrays of two
         or more dimensions, pandas or polars DataFrames, scipy sparse matrices, AnnData (of which
-        ``X`` is taken) or torch tensors.
+        ``X`` is taken) or torch tensors. Also lists, arrays and Series of texts, of paths of
+        pictures and recordings, of PIL images, and of sequences of different length, in which None
+        is a sample without the modality; and DataFrames of text, categories, dates and gaps.
         Memory maps, zarr arrays, h5py datasets, dask arrays and parquet (``ParquetFile`` or a
         pyarrow dataset) stay where they are: nothing is read until rows are used.
         Blocks are kept as they are, never copied; sparse blocks are stored as CSR.
@@ -205,10 +212,26 @@ class ModalityDict:
         if not isinstance(key, slice):
             key = np.asarray(key)
             key = key.astype(int) if key.size == 0 else key
-        part = ModalityDict({name: take_rows(block, key) for name, block in self.items()})
-        return part.named_as(self, key)
+        return self.of({name: take_rows(block, key) for name, block in self.items()}, key)
 
-    def named_as(self, other: ModalityDict, rows: Any = slice(None)) -> ModalityDict:
+    def of(self, blocks: Mapping[str, Block], rows: Any = slice(None)) -> Self:
+        """Other blocks of the same samples, or of some of them, by the names these have.
+
+        Parameters
+        ----------
+        blocks : dict of str to array
+        rows : slice or array, default=slice(None)
+            The samples they are of.
+
+        Returns
+        -------
+        ModalityDict
+        """
+        new = copy.copy(self)
+        ModalityDict.__init__(new, blocks)
+        return new.named_as(self, rows)
+
+    def named_as(self, other: ModalityDict, rows: Any = slice(None)) -> Self:
         """Take over names that blocks do not hold themselves, of samples and of shared blocks.
 
         Parameters
@@ -258,6 +281,8 @@ class ModalityDict:
                 dtype = block.dtypes.iloc[0]
             kind = "sparse " if sparse.issparse(block) else ""
             kind = "lazy " if isinstance(block, LazyBlock) else kind
+            if is_raw(block):
+                dtype = _kind_shown(block)
             yield name, tuple(block.shape[1:]), f"{kind}{dtype}"
 
     def __repr__(self) -> str:
@@ -267,6 +292,33 @@ class ModalityDict:
     def _repr_html_(self) -> str:
         frame = pd.DataFrame(self._describe(), columns=["modality", "shape of a sample", "dtype"])
         return f"<b>ModalityDict</b>, {len(self)} samples{frame.to_html(index=False)}"
+
+
+class Encoded(ModalityDict):
+    """Modalities that are numbers already, validated and encoded once for many fits.
+
+    Attributes
+    ----------
+    remembered : dict of str to object
+        What an estimator remembers of the input: the fitted attributes that validation sets.
+    """
+
+    remembered: dict[str, Any]
+
+    @classmethod
+    def by(cls, estimator: Any, X: ModalityDict) -> Encoded:
+        """Modalities as an estimator has validated and encoded them."""
+        new = cls(dict(X.items())).named_as(X)
+        known = vars(estimator)
+        new.remembered = {name: known[name] for name in REMEMBERED if name in known}
+        return new
+
+
+def _kind_shown(block: Block) -> str:
+    try:
+        return kind_of(block)
+    except TypeError:  # which is said where it is read
+        return "object"
 
 
 def _iter_blocks(modalities: Any) -> Iterator[tuple[Any, Block]]:
@@ -354,14 +406,17 @@ def as_block(name: str, block: Block) -> Block:
     with naming_modality(name):
         block = as_lazy(block)
     if isinstance(block, (list, tuple)):
-        block = _with_nan(name, block)
+        block = _from_list(name, block)
     if isinstance(block, pd.Series) or not hasattr(block, "shape"):
         block = as_array(name, block)
     if isinstance(block, np.ma.MaskedArray):
-        block = np.ma.filled(block.astype(np.result_type(block, np.float32)), np.nan)
+        if block.dtype.kind in "OU":
+            block = np.ma.filled(block.astype(object), None)
+        else:
+            block = np.ma.filled(block.astype(np.result_type(block, np.float32)), np.nan)
     if len(block.shape) < 2:
-        if holds_text(block):
-            raise ValueError(f"Modality {name!r} holds text. {TEXT_ADVICE}")
+        if len(block.shape) == 1 and _holds_items(block):
+            return np.asarray(block, dtype=object)
         raise ValueError(
             f"Modality {name!r} must have at least two dimensions, samples first, got shape "
             f"{tuple(block.shape)}. Reshape your data: array.reshape(-1, 1) makes one column."
@@ -369,15 +424,41 @@ def as_block(name: str, block: Block) -> Block:
     return block
 
 
-def _with_nan(name: str, rows: list[Any] | tuple[Any, ...]) -> list[Any] | tuple[Any, ...]:
-    """A list of samples in which None, a sample without the modality, is a row of NaN."""
+def _from_list(name: str, rows: list[Any] | tuple[Any, ...]) -> Any:
+    """A list of samples: objects each of its own, or rows of numbers, of NaN where one is None."""
     known = [row for row in rows if row is not None]
-    if len(known) == len(rows):
-        return rows
     if not known:
         raise ValueError(f"Modality {name!r} is None in every sample; leave it out.")
-    shape = np.shape(known[0])
-    return [np.full(shape, np.nan) if row is None else row for row in rows]
+    if any(map(is_item, known)):
+        return as_items(rows)
+    if not all(isinstance(row, (np.ndarray, list, tuple)) for row in known):
+        return rows  # such as a list of numbers
+    shapes = [np.asarray(row, dtype=object if _is_ragged(row) else None).shape for row in known]
+    if len(set(shapes)) > 1 and len(set(map(len, shapes))) == 1:
+        return as_items([row if row is None else np.asarray(row) for row in rows])
+    if len(known) == len(rows):
+        return rows
+    return [np.full(shapes[0], np.nan) if row is None else row for row in rows]
+
+
+def _is_ragged(row: Any) -> bool:
+    if isinstance(row, np.ndarray):
+        return False
+    try:
+        np.asarray(row)
+    except ValueError:
+        return True
+    return False
+
+
+def _holds_items(block: Any) -> bool:
+    """Whether a 1-D array is of texts, pictures or other objects, rather than of numbers."""
+    values = np.asarray(block)
+    if values.dtype.kind == "U":
+        return True
+    return values.dtype == object and any(
+        is_item(item) or isinstance(item, (np.ndarray, list, tuple)) for item in values
+    )
 
 
 def as_array(name: str, block: Any) -> Array:
@@ -390,14 +471,6 @@ def as_array(name: str, block: Any) -> Array:
             f"Modality {name!r} is ragged: its samples have the shapes {shapes[:4]}. Bring them to "
             "one length, by padding or cutting, or to summaries of one length."
         ) from None
-
-
-def holds_text(block: Any) -> bool:
-    """Whether an array or Series is of text."""
-    values = np.asarray(block)
-    if values.dtype.kind in "US":
-        return True
-    return values.dtype == object and values.size > 0 and isinstance(values.flat[0], (str, bytes))
 
 
 def n_rows(block: Block) -> int:
@@ -496,6 +569,9 @@ def split_columns(X: Block, modalities: Mapping[str, Any]) -> ModalityDict:
         if columns == list(range(columns[0], columns[-1] + 1)):
             picked = slice(columns[0], columns[-1] + 1)  # a view, not a copy
         block = X.iloc[:, picked] if hasattr(X, "iloc") else X[:, picked]
+        if isinstance(modalities[name], str) and is_raw(block):
+            block = block.iloc[:, 0]  # as in ColumnTransformer a name alone is one column of items
+            shape = ()
         if shape != tuple(block.shape[1:]):
             if isinstance(block, LazyBlock):
                 raise ValueError(

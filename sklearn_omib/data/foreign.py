@@ -53,7 +53,8 @@ def labelled(block: Block) -> Labelled:
         return Labelled(block.X, pd.Index(block.obs_names), columns)
     if isinstance(block, torch.Tensor):
         return Labelled(_from_torch(block))
-    return Labelled(block, block.index if isinstance(block, pd.DataFrame) else None)
+    named = isinstance(block, (pd.DataFrame, pd.Series))
+    return Labelled(block, block.index if named else None)
 
 
 def by_first_level(frame: pd.DataFrame) -> dict[Any, pd.DataFrame]:

@@ -1,7 +1,7 @@
 """Samples that lack a modality, and modalities that lack single values: NaN stands for both.
 
 A row of NaN is a modality that a sample does not have. A sparse row, which stores few values, is
-missing where all that it stores is NaN.
+missing where all that it stores is NaN, and a sequence where it has no step.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from scipy import sparse
 from .._typing import Array, Block
 from .container import ModalityDict, flatten_block
 from .lazy import LazyBlock
+from .ragged import Ragged
 
 FEWEST_COMPLETE = 20  # samples from which entropies are estimated rather than from filled ones
 
 
 def has_nan(block: Block) -> bool:
     """Whether a validated block lacks values."""
+    if isinstance(block, Ragged):
+        return not block.lengths.all() or has_nan(block.values)
     values = block.data if sparse.issparse(block) else block
     if values.dtype.kind != "f":
         return False
@@ -29,6 +32,8 @@ def has_nan(block: Block) -> bool:
 
 def missing_rows(block: Block) -> Array:
     """Which samples lack the modality, of a validated block in memory: (n_samples,), bool."""
+    if isinstance(block, Ragged):
+        return block.lengths == 0
     if not has_nan(block):
         return np.zeros(block.shape[0], dtype=bool)
     if sparse.issparse(block):
@@ -85,7 +90,20 @@ def complete_rows(X: ModalityDict) -> ModalityDict:
     })  # fmt: skip
 
 
+def summarised(X: ModalityDict) -> ModalityDict:
+    """Sequences of different length as their means, for what is learned of tables."""
+    if not any(isinstance(block, Ragged) for block in X.values()):
+        return X
+    means = {
+        name: block.means() if isinstance(block, Ragged) else block for name, block in X.items()
+    }
+    return ModalityDict({name: _filled(block) if has_nan(block) else block
+                         for name, block in means.items()})  # fmt: skip
+
+
 def _filled(block: Block) -> Block:
+    if isinstance(block, Ragged):
+        return block
     if sparse.issparse(block):
         return without_nan(block)
     table = flatten_block(block)
@@ -95,6 +113,8 @@ def _filled(block: Block) -> Block:
     return np.where(known, table, mean).reshape(block.shape)
 
 
-def lost(shape: tuple[int, ...], n_samples: int) -> Array:
+def lost(shape: tuple[int, ...], n_samples: int, raw: bool = False) -> Array:
     """The block of a modality that no sample has; it takes no memory."""
+    if raw:
+        return np.full(n_samples, None, dtype=object)
     return np.broadcast_to(np.float32(np.nan), (n_samples, *shape))

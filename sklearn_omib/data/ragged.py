@@ -73,19 +73,32 @@ class Ragged:
         """One sequence, (time, channels)."""
         return self.values[self.start[i] : self.start[i] + self.lengths[i]]
 
-    def used(self) -> Array:
-        """Values of the sequences that are here, each once: (n_steps, n_channels)."""
-        mark = np.zeros(len(self.values) + 1, dtype=np.int64)
-        np.add.at(mark, self.start, 1)
-        np.add.at(mark, self.start + self.lengths, -1)
-        here = np.cumsum(mark)[:-1] > 0
-        return self.values if here.all() else self.values[here]
+    def means(self) -> Array:
+        """Mean over the steps of each sequence, NaN of one that is missing: float32."""
+        means = np.full((len(self), self.values.shape[1]), np.nan, np.float32)
+        for i in np.flatnonzero(self.lengths).tolist():
+            means[i] = self.sequence(i).mean(0, dtype=np.float32)
+        return means
 
     def mapped(self, function: Callable[[Array], Array]) -> Ragged:
         """The same sequences of other values, one row for each step."""
-        return Ragged(function(self.values), self.start, self.lengths, self.longest)
+        own = self.compact()
+        return Ragged(function(own.values), own.start, own.lengths, self.longest)
+
+    def compact(self) -> Ragged:
+        """The same sequences without values that belong to none of them."""
+        if self.lengths.sum() >= len(self.values):
+            return self
+        start = np.cumsum(self.lengths) - self.lengths
+        steps = np.arange(self.lengths.sum()) + np.repeat(self.start - start, self.lengths)
+        return Ragged(self.values[steps], start, self.lengths, self.longest)
 
 
 def joined(blocks: Sequence[Ragged]) -> Ragged:
     """Blocks below each other."""
-    return Ragged.of([block.sequence(i) for block in blocks for i in range(len(block))])
+    parts = [block.compact() for block in blocks]
+    lengths = np.concatenate([part.lengths for part in parts])
+    before = np.cumsum([0, *(len(part.values) for part in parts[:-1])])
+    start = np.concatenate([part.start + n for part, n in zip(parts, before, strict=True)])
+    values = np.concatenate([part.values for part in parts])
+    return Ragged(values, start, lengths, max(part.longest for part in parts))

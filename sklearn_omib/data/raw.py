@@ -30,12 +30,21 @@ KINDS = {
 def is_raw(block: Block) -> bool:
     """Whether a block of a container is to be read by an encoder before it is numbers."""
     if isinstance(block, pd.DataFrame):
-        return not all(map(_is_numeric, block.dtypes))
+        return not all(_is_numeric(block.iloc[:, i]) for i in range(block.shape[1]))
     return isinstance(block, np.ndarray) and block.ndim == 1 and block.dtype == object
 
 
-def _is_numeric(dtype: Any) -> bool:
-    return pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype)
+def _is_numeric(column: pd.Series) -> bool:
+    """Whether scikit-learn reads a column as numbers: objects too, where they are such."""
+    if column.dtype != object:
+        return pd.api.types.is_numeric_dtype(column)
+    return not any(isinstance(value, str) or (not np.isscalar(value) and value is not None
+                   and value is not pd.NA) for value in column)  # fmt: skip
+
+
+def is_item(value: Any) -> bool:
+    """Whether a value is a sample by itself: text, the path of a file, or a picture."""
+    return isinstance(value, (str, PurePath)) or is_picture(value)
 
 
 def missing_items(block: Block) -> Array:

@@ -15,6 +15,7 @@ from .checks import iterate_block
 from .container import ModalityDict
 from .lazy import LazyBlock
 from .missing import has_nan, missing_rows, without_nan
+from .ragged import Ragged
 
 MOST_ROUNDED = 0.01  # in standard deviations of a column
 CHUNK_VALUES = 2**16  # standardised at a time: what a processor's cache holds
@@ -39,6 +40,8 @@ class BlockScaler:
         Modalities that stay sparse, as CSR; sparse blocks of others are made dense.
     told_names : frozenset of str, default=frozenset()
         Modalities whose encoder is told which values are missing.
+    ready_names : frozenset of str, default=frozenset()
+        Modalities that stay as they are, in their type of numbers: encoders have prepared them.
     missing_values : {"mask", "error"}, default="mask"
     incomplete : dict of str to ndarray of int, default=None
         Columns that count as lacking values in fit; None are those that do.
@@ -49,12 +52,14 @@ class BlockScaler:
         standardize: bool,
         sparse_names: Collection[str] = frozenset(),
         told_names: Collection[str] = frozenset(),
+        ready_names: Collection[str] = frozenset(),
         missing_values: str = "mask",
         incomplete: Mapping[str, Array] | None = None,
     ) -> None:
         self.standardize = standardize
         self.sparse_names = sparse_names
         self.told_names = told_names
+        self.ready_names = ready_names
         self.missing_values = missing_values
         self.incomplete = incomplete
 
@@ -70,6 +75,9 @@ class BlockScaler:
         self.scalers_: dict[str, Any] = {}
         self.incomplete_: dict[str, Array] = {}  # columns whose encoder is told what is missing
         for name, block in X.items():
+            if name in self.ready_names:
+                self._check_some(name, int((~missing_rows(self._allowed(name, block))).sum()))
+                continue
             if not self.standardize:
                 _check_precision(name, block)
             block = self._formed(name, block)
@@ -106,22 +114,29 @@ class BlockScaler:
         n_lost, n_present = np.zeros(block.shape[-1], dtype=int), 0
         with np.errstate(over="ignore", invalid="ignore"):
             for part in iterate_block(name, block):
-                part = self._allowed(name, np.asarray(part, dtype=np.float64))
+                part = self._allowed(name, part)
+                if isinstance(part, Ragged):
+                    part = part.compact().values
+                part = np.asarray(part, dtype=np.float64)
                 part = part[~missing_rows(part)]
                 n_present += len(part)
                 if len(part):
                     scaler.partial_fit(_channels_last(part))
-                if name in self.told_names and part.ndim == 2 and has_nan(part):
+                if name in self.told_names and block.ndim == 2 and has_nan(part):
                     n_lost += np.isnan(part).sum(0)
-        if not n_present:
-            raise ValueError(
-                f"Modality {name!r} is missing in every row to train on; leave it out."
-            )
+        self._check_some(name, n_present)
         self._know_nothing_of(scaler, np.asarray(scaler.n_samples_seen_) == 0)
         if self.standardize and not np.isfinite(scaler.var_).all():
             raise ValueError(f"Modality {name!r} holds values too large to standardise.")
         self.incomplete_[name] = np.flatnonzero(n_lost)
         return scaler
+
+    @staticmethod
+    def _check_some(name: str, n_present: int) -> None:
+        if not n_present:
+            raise ValueError(
+                f"Modality {name!r} is missing in every row to train on; leave it out."
+            )
 
     @staticmethod
     def _know_nothing_of(scaler: StandardScaler, columns: Array) -> None:
@@ -141,7 +156,7 @@ class BlockScaler:
     def transform(
         self, X: ModalityDict | Mapping[str, Block], always: bool = False
     ) -> dict[str, Block]:
-        """Return ``{name: float32 array or CSR matrix}``.
+        """Return ``{name: float32 array, CSR matrix or Ragged}``.
 
         Where a sample lacks a modality, also ``{PRESENT: (n_samples, n_modalities)}``, 1 or 0;
         its rows of the modality are 0.
@@ -167,6 +182,11 @@ class BlockScaler:
 
     def _transform_block(self, name: str, block: Block, lost: Array) -> Block:
         scaler = self.scalers_.get(name)
+        if name in self.ready_names:
+            return _without(block, lost)
+        if isinstance(block, Ragged):
+            rows = np.zeros(len(block.values), dtype=bool)
+            return block.mapped(lambda values: self._transform_block(name, values, rows))
         if sparse.issparse(block):
             scale = scaler if self.standardize and scaler else 1.0
             scaled = sparse.csr_matrix(block, dtype=np.float64) / scale
@@ -232,9 +252,19 @@ class BlockScaler:
             raise ValueError(f"Modality {name!r} holds values too large for float32.")
 
 
+def _without(block: Block, lost: Array) -> Block:
+    """A block in which rows that are missing are 0."""
+    if isinstance(block, Ragged) or not lost.any():
+        return block
+    if sparse.issparse(block):
+        return without_nan(block)
+    return np.where(lost.reshape(-1, *[1] * (block.ndim - 1)), block.dtype.type(0), block)
+
+
 def _check_precision(name: str, block: Block) -> None:
     """Raise where float32 is too coarse for a column far from 0, such as integers above 2**24."""
     for part in iterate_block(name, block):
+        part = part.values if isinstance(part, Ragged) else part
         if sparse.issparse(part) or part.dtype.itemsize < 4 or part.dtype == np.float32:
             continue
         table = _channels_last(part)

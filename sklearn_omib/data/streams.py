@@ -20,6 +20,7 @@ from .batches import ROWS_IN_STEP, Batch, Share, TensorData, batch_edges, whole_
 from .checks import check_block, read_block
 from .container import ModalityDict
 from .lazy import LazyBlock, LazyRows
+from .ragged import Ragged, joined
 
 Run: TypeAlias = tuple[int, int]  # start and stop of neighbouring rows
 
@@ -68,7 +69,8 @@ def sample_rows(X: ModalityDict, random_state: np.random.RandomState) -> Modalit
     n_rows = min(len(X), buffer_rows(X), MAX_SAMPLE_ROWS)
     part = X[np.sort(random_state.choice(len(X), n_rows, replace=False))]
     return ModalityDict({
-        name: check_block(name, block, missing=True) for name, block in part.items()
+        name: block if isinstance(block, Ragged) else check_block(name, block, missing=True)
+        for name, block in part.items()
     })  # fmt: skip
 
 
@@ -187,14 +189,17 @@ class StreamData:
             rows = slice(start, stop)
             chunk = {name: read_block(name, block, rows) for name, block in self.X.items()}
             for name, block in self.prepare(chunk).items():
-                if sparse.issparse(block):
+                if sparse.issparse(block) or isinstance(block, Ragged):
                     pieces.setdefault(name, []).append(block)
                     continue
                 if name not in blocks:
                     blocks[name] = self._empty(n_rows, block.shape[1:])
                 blocks[name][filled : filled + stop - start] = block
             filled += stop - start
-        blocks |= {name: sparse.vstack(parts, format="csr") for name, parts in pieces.items()}
+        blocks |= {
+            name: joined(parts) if isinstance(parts[0], Ragged) else sparse.vstack(parts, "csr")
+            for name, parts in pieces.items()
+        }
         read = np.concatenate([np.arange(*run) for run in runs])
         y, weight = self._of(self.y, read), self._of(self.weight, read)
         return TensorData.of(blocks, y, weight, self.device, self.scale)

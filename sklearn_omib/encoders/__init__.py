@@ -1,5 +1,6 @@
-"""Encoders of blocks as they come: texts, pictures, recordings, tables."""
+"""Encoders of blocks as they come: texts, pictures, recordings, tables, sequences."""
 
 from ._base import Encoder
+from ._sequence import SequenceEncoder
 
-__all__ = ["Encoder"]
+__all__ = ["Encoder", "SequenceEncoder"]

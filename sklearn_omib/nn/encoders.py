@@ -334,6 +334,7 @@ def build_encoder(
     encoder: str | nn.Module | Factory,
     sample_shape: tuple[int, ...],
     is_sparse: bool,
+    is_ragged: bool = False,
     *,
     hidden_dim: int,
     n_layers: int,
@@ -352,6 +353,8 @@ def build_encoder(
         module. Modules are copied, also what a factory returns, and never trained in place.
     sample_shape : tuple of int
     is_sparse : bool
+    is_ragged : bool, default=False
+        Whether the encoder reads a :class:`SequenceBatch`.
     hidden_dim, n_layers : int
     dropout, input_dropout : float
     stack : int or None, default=None
@@ -372,7 +375,7 @@ def build_encoder(
 
     def seen(module: nn.Module) -> nn.Module:
         """The module, once samples went through it: a lazy one has its weights only then."""
-        widths.add(_output_width(name, module, sample_shape, is_sparse))
+        widths.add(_output_width(name, module, sample_shape, is_sparse, is_ragged))
         return module
 
     if not isinstance(encoder, str):
@@ -498,11 +501,17 @@ def own_dropout(module: nn.Module) -> nn.Module:
 
 
 def _output_width(
-    name: str, module: nn.Module, sample_shape: tuple[int, ...], is_sparse: bool
+    name: str,
+    module: nn.Module,
+    sample_shape: tuple[int, ...],
+    is_sparse: bool,
+    is_ragged: bool = False,
 ) -> int:
     """Run two empty samples through the encoder to learn the width of z_m."""
-    example: SparseBatch | Tensor
-    if is_sparse:
+    example: Input
+    if is_ragged:
+        example = SequenceBatch(torch.zeros(2, 3, sample_shape[1]), torch.ones(2, 3).bool())
+    elif is_sparse:
         none = torch.zeros(0)
         example = SparseBatch(none.long(), torch.zeros(2, dtype=torch.long), none)
     else:

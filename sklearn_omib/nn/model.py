@@ -94,6 +94,8 @@ class FusionNetwork(nn.Module):
         See :func:`~sklearn_omib.nn.encoders.build_encoder`.
     sparse : frozenset of str
         Names of the modalities that come as :class:`~sklearn_omib.nn.SparseBatch`.
+    ragged : frozenset of str, default=frozenset()
+        Names of those that come as :class:`~sklearn_omib.nn.encoders.SequenceBatch`.
     n_outputs : int
     hidden_dim, latent_dim, n_layers : int
     dropout : float
@@ -134,6 +136,7 @@ class FusionNetwork(nn.Module):
         n_layers: int,
         dropout: float,
         n_heads: int = 4,
+        ragged: Collection[str] = frozenset(),
         fusion: str | type[nn.Module] = "concat",
         code: str | type[nn.Module] = "gaussian",
         joint: str | None = None,
@@ -159,6 +162,7 @@ class FusionNetwork(nn.Module):
                 encoders[name],
                 shape,
                 name in sparse,
+                name in ragged,
                 hidden_dim=hidden_dim,
                 n_layers=n_layers,
                 dropout=dropout,

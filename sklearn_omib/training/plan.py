@@ -18,6 +18,7 @@ from sklearn.model_selection import (
 
 from .._typing import Array, Block
 from ..data.container import ModalityDict
+from ..encoders import Encoder
 from ..information._capacity import effective_dimension
 from ..nn.encoders import ENCODERS, default_encoder
 from .devices import memory_bytes
@@ -40,7 +41,12 @@ def count_members(n_members: int | str, n_samples: int) -> int:
     return n_members
 
 
-def check_size(estimator: Any, encoders: Mapping[str, Any], n_networks: int) -> None:
+def check_size(
+    estimator: Any,
+    shapes: Mapping[str, tuple[int, ...]],
+    encoders: Mapping[str, Any],
+    n_networks: int,
+) -> None:
     """Raise where the networks of an estimator cannot be held in memory.
 
     Counted are the weights that depend on widths, with their gradients and two moments.
@@ -52,7 +58,7 @@ def check_size(estimator: Any, encoders: Mapping[str, Any], n_networks: int) -> 
         hidden * (latent + widest + deeper * hidden) + hidden * prod(shape) * (
             isinstance(encoders[name], str) and encoders[name] in ("mlp", "linear", "linear_mlp")
         )
-        for name, shape in estimator.modalities_.items()
+        for name, shape in shapes.items()
     )  # fmt: skip
     needed, there = 16 * n_networks * weights, memory_bytes()
     if needed > there:
@@ -168,7 +174,13 @@ def _can_stratify(labels: Array, fraction: float) -> bool:
 
 
 def resolve_encoders(
-    given: Any, X: ModalityDict, *, hidden_dim: int, n_layers: int, narrow: str
+    given: Any,
+    X: ModalityDict,
+    own: Mapping[str, Any] | None = None,
+    *,
+    hidden_dim: int,
+    n_layers: int,
+    narrow: str,
 ) -> dict[str, Any]:
     """The encoder of each modality: as named, or the default of its shape.
 
@@ -177,6 +189,8 @@ def resolve_encoders(
     given : str, dict of str to encoder, torch.nn.Module or callable
     X : ModalityDict
         Training data, or a sample of them.
+    own : dict of str to encoder, default=None
+        What takes the place of what is given: parts of encoders that have prepared a modality.
     hidden_dim, n_layers : int
     narrow : str
         The encoder of tables that spread over few directions.
@@ -196,6 +210,8 @@ def resolve_encoders(
         known = ["auto", *sorted(ENCODERS)]
         raise ValueError(f"encoders={given!r} is unknown; known are {known}.")
     reads = ENCODERS.get(given) if isinstance(given, str) else None
+    given = "auto" if isinstance(given, Encoder) else given
+    own = own or {}
     resolved = {}
     for name, block in X.items():
         chosen = given.get(name, "auto") if isinstance(given, Mapping) else given
@@ -203,10 +219,12 @@ def resolve_encoders(
             # one name for all goes to the blocks it is made for: an MLP to tables
             fits = reads.block(block.ndim - 1, reads.sparse or sparse.issparse(block))
             chosen = given if fits and (reads.dims or block.ndim == 2) else "auto"
+        chosen = own.get(name, chosen)
         if isinstance(chosen, str) and chosen == "auto":
             chosen = _default_encoder(block, hidden_dim, n_layers, narrow)
         resolved[name] = chosen
         by_itself = reads is None and not (isinstance(given, Mapping) and name in given)
+        by_itself = by_itself and name not in own
         _warn_of_axes(name, block.shape[1:], chosen, by_itself)
     if reads and reads.dims and given not in resolved.values():
         raise ValueError(
