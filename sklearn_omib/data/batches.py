@@ -223,7 +223,8 @@ def _stored(block: Block, device: torch.device) -> Any:
     if sparse.issparse(block):
         return block
     if isinstance(block, Ragged):
-        parts = (block.values, block.start, block.lengths)
+        values = block.values if len(block.values) else np.zeros((1, block.shape[2]), np.float32)
+        parts = (values, block.start, block.lengths)
         return Sequences(*(_tensor(part, device) for part in parts))
     return _tensor(block, device)
 

@@ -225,10 +225,7 @@ def _match(estimator: Any, X: ModalityDict) -> ModalityDict:
                 f"Modality {name!r} has samples of shape {shape}, but "
                 f"{type(estimator).__name__} was fitted on shape {expected[name]}."
             )
-    blocks = {
-        name: X[name] if name in X else lost(expected[name], len(X), name in encoded)
-        for name in expected
-    }
+    blocks = {name: X[name] if name in X else lost(expected[name], len(X)) for name in expected}
     X = ModalityDict(blocks).named_as(X)
     for name in X:
         if (columns := X.columns_of(name)) is not None:

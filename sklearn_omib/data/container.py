@@ -456,8 +456,11 @@ def _holds_items(block: Any) -> bool:
     values = np.asarray(block)
     if values.dtype.kind == "U":
         return True
-    return values.dtype == object and any(
-        is_item(item) or isinstance(item, (np.ndarray, list, tuple)) for item in values
+    if values.dtype != object:
+        return False
+    known = [item for item in values if item is not None]
+    return not known or any(
+        is_item(item) or isinstance(item, (np.ndarray, list, tuple)) for item in known
     )
 
 

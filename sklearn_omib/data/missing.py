@@ -113,8 +113,8 @@ def _filled(block: Block) -> Block:
     return np.where(known, table, mean).reshape(block.shape)
 
 
-def lost(shape: tuple[int, ...], n_samples: int, raw: bool = False) -> Array:
+def lost(shape: tuple[int, ...], n_samples: int) -> Array:
     """The block of a modality that no sample has; it takes no memory."""
-    if raw:
+    if not shape:  # of items
         return np.full(n_samples, None, dtype=object)
     return np.broadcast_to(np.float32(np.nan), (n_samples, *shape))

@@ -185,8 +185,9 @@ class BlockScaler:
         if name in self.ready_names:
             return _without(block, lost)
         if isinstance(block, Ragged):
-            rows = np.zeros(len(block.values), dtype=bool)
-            return block.mapped(lambda values: self._transform_block(name, values, rows))
+            return block.mapped(
+                lambda values: self._transform_block(name, values, np.zeros(len(values), bool))
+            )
         if sparse.issparse(block):
             scale = scaler if self.standardize and scaler else 1.0
             scaled = sparse.csr_matrix(block, dtype=np.float64) / scale

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import clone
 
 from .._typing import Block
 from ..data.container import Encoded, ModalityDict, naming_modality
-from ..data.raw import is_raw, kind_of, missing_items
-from ._base import Encoder, spread
+from ..data.ragged import Ragged
+from ..data.raw import is_raw, kind_of
+from ._base import Encoder, missing_features, spread
 from ._defaults import default_encoder
 
 
@@ -79,13 +79,13 @@ class ReadsItems:
             return default_encoder(kind_of(block))
 
     def _encode(self, name: str, encoder: Encoder, block: Block, reset: bool) -> Block:
-        if not reset and is_raw(block) and missing_items(block).all():
+        if not reset and missing_features(block).all():
             return self._absent[name][np.zeros(len(block), dtype=int)]
         features = encoder.read(block)
         if reset:
             encoder.learn(features)
         encoded = encoder.convert(features)
         if reset:
-            empty = sparse.csr_matrix if sparse.issparse(encoded) else lambda part: part
-            self._absent[name] = spread(empty(encoded[:0]), np.ones(1, dtype=bool))
+            none = encoded[:0].compact() if isinstance(encoded, Ragged) else encoded[:0]
+            self._absent[name] = spread(none, np.ones(1, dtype=bool))
         return encoded

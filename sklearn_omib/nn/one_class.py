@@ -59,8 +59,9 @@ class OneClassNetwork(nn.Module):
     """A network whose predictions are embeddings, with a decoder for each modality.
 
     The head embeds xi as yhat, branches (if any) embed what they read as yhat_m, and a linear
-    decoder for each modality, shared by both, reconstructs v_m from either. Weights of decoders
-    are scaled to a root mean square of 1, so that they cannot magnify an embedding that shrinks.
+    decoder for each modality, shared by both, reconstructs v_m from either (of sequences of
+    different length their means). Weights of decoders are scaled to a root mean square of 1, so
+    that they cannot magnify an embedding that shrinks.
 
     Parameters
     ----------
@@ -195,13 +196,15 @@ def _drop_biases(module: nn.Module) -> None:
 
 
 def _dense(v: Input, like: Tensor) -> Tensor:
-    """Samples of any shape as rows, (..., batch, 1, n_features); a SparseBatch with its zeros."""
+    """Samples of any shape as rows, (..., batch, 1, n_features).
+
+    A SparseBatch with its zeros, and of sequences of different length the means of their steps.
+    """
     *batch, _, n_features = like.shape
     if torch.is_tensor(v):
         return v.reshape(*batch, 1, n_features)
     if isinstance(v, SequenceBatch):
-        what = "Sequences of different length are not reconstructed"
-        raise ValueError(f"{what}; set reconstruction=0.")
+        return (v.values.sum(-2) / v.mask.sum(-1, keepdim=True)).unsqueeze(1)
     if isinstance(v, list):  # one per network
         return torch.stack([_dense(v[k], part) for k, part in enumerate(like)])
     assert isinstance(v, SparseBatch)

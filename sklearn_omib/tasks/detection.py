@@ -66,9 +66,11 @@ class AnomalyDetection(Task):
         return OneClassTask(self.nu, self.eta), self.embedding_dim
 
     def network(self, network: FusionNetwork, shared: Mapping[str, Any]) -> OneClassNetwork:
-        return OneClassNetwork(
-            network, shared["sample_shapes"], shared["n_outputs"], shared["stack"]
-        )
+        shapes = {
+            name: shape[1:] if name in shared["ragged"] else shape
+            for name, shape in shared["sample_shapes"].items()
+        }
+        return OneClassNetwork(network, shapes, shared["n_outputs"], shared["stack"])
 
     def objective(self, objective: Objective) -> OneClassObjective:
         return OneClassObjective(objective, self.reconstruction)
