@@ -346,6 +346,10 @@ class StackedNet(NeuralNet):
                 continue
             else:
                 n_left -= self._take_up(self.saved)
+            optimizer = self.live.optimizer
+            if optimizer.fine_tunes and not keep_moments:
+                per_epoch = -(-self.families[self.family[networks[0]]].sizes[0] // self.batch_size)
+                optimizer.n_steps = epochs * per_epoch
             self.n_begun = len(self.history) - (epochs - n_left)
             self.notify("on_train_begin", X=None, y=None)
             self.n_ended = len(self.history)

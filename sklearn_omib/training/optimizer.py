@@ -11,6 +11,17 @@ from ..nn.stacking import copies, owners
 
 MAX_GRAD_NORM = 5.0
 BETAS, EPS = (0.9, 0.999), 1e-8
+WARM_UP_SHARE = 0.1  # of the planned steps, over which the rates rise
+
+
+def _own_rates(module: nn.Module, weight_decay: float) -> dict[nn.Parameter, tuple[float, float]]:
+    """Rate and weight decay of parameters that have their own, by what they belong to."""
+    found = {}
+    for part in module.modules():  # parts come after what they belong to
+        if (rate := getattr(part, "learning_rate", None)) is not None:
+            rates = float(rate), float(getattr(part, "weight_decay", weight_decay))
+            found |= dict.fromkeys(part.parameters(), rates)
+    return found
 
 
 class StackedAdamW:
@@ -21,13 +32,16 @@ class StackedAdamW:
     Parameters
     ----------
     module : torch.nn.Module
-        Parameters without a part in the first loss are left alone, as torch's optimisers do.
+        Parameters without a part in the first loss are left alone, as torch's optimisers do. Parts
+        of a user's module, or of an encoder, that have attributes ``learning_rate`` and
+        ``weight_decay`` are trained at these: layers that were trained before, at a smaller rate.
     lr, weight_decay : float
     moments : StackedAdamW, default=None
         One that has been detached, to go on with its moments.
     """
 
     steps: torch.Tensor  # how many there have been, once there are moments
+    n_steps: int | None = None  # that are planned: the rate rises over the first, and falls to 0
 
     def __init__(
         self,
@@ -64,6 +78,14 @@ class StackedAdamW:
                 own |= {p: k for p in network.parameters() if p.requires_grad}
         self.parameters: list[torch.Tensor] = [*stacked, *own]
         self.network: list[int | None] = [*[None] * len(stacked), *own.values()]
+        special = _own_rates(module, self.weight_decay)
+        usual = self.lr, self.weight_decay
+        self.rates = [special.get(p, usual) for p in self.parameters]
+
+    @property
+    def fine_tunes(self) -> bool:
+        """Whether some layers were trained before and have a rate of their own."""
+        return len(set(self.rates)) > 1
 
     def descend(
         self, loss: torch.Tensor, average: Callable[[list[torch.Tensor]], None] | None = None
@@ -89,14 +111,30 @@ class StackedAdamW:
         if average is not None:
             average(gradients)
         self._clip(gradients, len(loss))
-        first, second = (list(part) for part in zip(*self.state, strict=True))
         self.steps += 1
+        factor = self._factor()
         with torch.no_grad():
-            torch._fused_adamw_(
-                self.parameters, gradients, first, second, [], len(first) * [self.steps],
-                lr=self.lr, beta1=BETAS[0], beta2=BETAS[1], weight_decay=self.weight_decay, eps=EPS,
-                amsgrad=False, maximize=False,
-            )  # fmt: skip
+            for rates in dict.fromkeys(self.rates):
+                self._descend(gradients, rates, factor)
+
+    def _descend(
+        self, gradients: list[torch.Tensor], rates: tuple[float, float], factor: float
+    ) -> None:
+        """Move the parameters that have some rates."""
+        own = [i for i, other in enumerate(self.rates) if other == rates]
+        first, second = ([self.state[i][part] for i in own] for part in range(2))
+        torch._fused_adamw_(
+            [self.parameters[i] for i in own], [gradients[i] for i in own], first, second, [],
+            len(own) * [self.steps], lr=factor * rates[0], beta1=BETAS[0], beta2=BETAS[1],
+            weight_decay=rates[1], eps=EPS, amsgrad=False, maximize=False,
+        )  # fmt: skip
+
+    def _factor(self) -> float:
+        """Of the rates, at this step of those planned."""
+        if self.n_steps is None:
+            return 1.0
+        step, rise = int(self.steps) - 1, max(WARM_UP_SHARE * self.n_steps, 1)
+        return min((step + 1) / rise, max(1 - step / self.n_steps, 0.0))
 
     def _begin(self, gradients: Sequence[torch.Tensor | None]) -> None:
         self._restrict([i for i, gradient in enumerate(gradients) if gradient is not None])
@@ -107,6 +145,7 @@ class StackedAdamW:
         self.used = used  # of all parameters of the module
         self.parameters = [self.parameters[i] for i in used]
         self.network = [self.network[i] for i in used]
+        self.rates = [self.rates[i] for i in used]
 
     def move(self, device: torch.device) -> None:
         """Bring the moments to another device."""
