@@ -198,15 +198,20 @@ class OMIBClassifier(MultimodalClassifier):
         weight 1; a form that does not depend on the order; or all 1.
     trb_weight : float, default=1.0
         Weight of the branches' task losses in the main phase.
-    warmup_epochs : int, default=10
-        Epochs of the warm-up phase.
-    max_epochs : int, default=100
-        Largest number of epochs of the main phase.
-    batch_size : int, default=128
+    warmup_epochs : int or "auto", default="auto"
+        Epochs of the warm-up phase. "auto" is 10; where encoders train layers that were trained
+        before, 1.
+    max_epochs : int or "auto", default="auto"
+        Largest number of epochs of the main phase. "auto" is 100; where encoders train layers that
+        were trained before, 6000 / n_samples, from 2 to 4.
+    batch_size : int or "auto", default="auto"
         Largest number of rows per step; batches differ by at most one row. Processes that share
-        a fit take as many each.
-    learning_rate : float, default=5e-4
-        Of AdamW.
+        a fit take as many each. "auto" is 128; where encoders train layers that were trained
+        before, 32.
+    learning_rate : float or "auto", default="auto"
+        Of AdamW. "auto" is 5e-4; where encoders train layers that were trained before, 1e-3, and
+        these layers have a rate of their own. Rates then rise over the first tenth of the steps
+        and fall to 0.
     weight_decay : float, default=1.0
         Of AdamW, decoupled from the gradient.
     early_stopping : bool, default=True
@@ -338,10 +343,10 @@ class OMIBClassifier(MultimodalClassifier):
         entropy_estimator: Any = "gaussian",
         weighting: str = "reference",
         trb_weight: float = 1.0,
-        warmup_epochs: int = 10,
-        max_epochs: int = 100,
-        batch_size: int = 128,
-        learning_rate: float = 5e-4,
+        warmup_epochs: int | str = "auto",
+        max_epochs: int | str = "auto",
+        batch_size: int | str = "auto",
+        learning_rate: float | str = "auto",
         weight_decay: float = 1.0,
         early_stopping: bool = True,
         validation_fraction: float | str = "auto",

@@ -46,7 +46,7 @@ class MultimodalAnomalyDetector(OutlierMixin, BaseMultimodal):
         "reconstruction": [Interval(Real, 0, None, closed="left")],
         "nu": [Interval(Real, 0, 1, closed="neither"), None],
         "eta": [Interval(Real, 0, None, closed="left")],
-        "warmup_epochs": [Interval(Integral, 0, None, closed="left")],
+        "warmup_epochs": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
     }
 
     def _make_task(self) -> AnomalyDetection:
@@ -288,15 +288,20 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector):
         weight 1; a form that does not depend on the order; or all 1.
     trb_weight : float, default=1.0
         Weight of the branches' losses in the main phase.
-    warmup_epochs : int, default=10
-        Epochs of the warm-up phase.
-    max_epochs : int, default=60
-        Largest number of epochs of the main phase.
-    batch_size : int, default=128
+    warmup_epochs : int or "auto", default="auto"
+        Epochs of the warm-up phase. "auto" is 10; where encoders train layers that were trained
+        before, 1.
+    max_epochs : int or "auto", default="auto"
+        Largest number of epochs of the main phase. "auto" is 60; where encoders train layers that
+        were trained before, 6000 / n_samples, from 2 to 4.
+    batch_size : int or "auto", default="auto"
         Largest number of rows per step; batches differ by at most one row. Processes that share
-        a fit take as many each.
-    learning_rate : float, default=2e-3
-        Of AdamW.
+        a fit take as many each. "auto" is 128; where encoders train layers that were trained
+        before, 32.
+    learning_rate : float or "auto", default="auto"
+        Of AdamW. "auto" is 2e-3; where encoders train layers that were trained before, 1e-3, and
+        these layers have a rate of their own. Rates then rise over the first tenth of the steps
+        and fall to 0.
     weight_decay : float, default=1.0
         Of AdamW, decoupled from the gradient.
     early_stopping : bool, default=False
@@ -433,10 +438,10 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector):
         entropy_estimator: Any = "gaussian",
         weighting: str = "reference",
         trb_weight: float = 1.0,
-        warmup_epochs: int = 10,
-        max_epochs: int = 60,
-        batch_size: int = 128,
-        learning_rate: float = 2e-3,
+        warmup_epochs: int | str = "auto",
+        max_epochs: int | str = "auto",
+        batch_size: int | str = "auto",
+        learning_rate: float | str = "auto",
         weight_decay: float = 1.0,
         early_stopping: bool = False,
         validation_fraction: float | str = "auto",

@@ -60,6 +60,7 @@ from .training.net import PRECISIONS, XI, Family, StackedNet
 from .training.plan import (
     MIN_SAMPLES_TO_SPLIT,
     Plan,
+    Recipe,
     check_size,
     count_members,
     draw,
@@ -125,20 +126,21 @@ def within_memory(fit: Callable[Concatenate[S, P], S]) -> Callable[Concatenate[S
         try:
             return fit(self, *args, **kwargs)
         except RuntimeError as error:
-            shared = current_group() is not None
-            if not lacks_memory(error) or shared or isinstance(error, OutOfMemoryError):
+            may = current_group() is None and hasattr(self, "_recipe")  # else nothing to halve
+            if not lacks_memory(error) or not may or isinstance(error, OutOfMemoryError):
                 raise
             if given == 1:
                 raise OutOfMemoryError(_no_memory(self, "batch_size=1")) from error
             said = str(error)
+        tried = self._recipe.batch_size
         self.__dict__.clear()
         self.__dict__.update(before)
         if rng is not None:
             rng.set_state(state)
         free_memory(self.device)
-        half = given // 2
+        half = tried // 2
         warnings.warn(
-            f"Out of memory on device {str(self.device)!r} with batch_size={given}: the fit begins "
+            f"Out of memory on device {str(self.device)!r} with batch_size={tried}: the fit begins "
             f"anew with batch_size={half}. ({said})",
             UserWarning,
             stacklevel=2,
@@ -149,8 +151,8 @@ def within_memory(fit: Callable[Concatenate[S, P], S]) -> Callable[Concatenate[S
         except RuntimeError as error:
             if not lacks_memory(error):
                 raise
-            tried = f"batch_size={given}, and again with {half}"
-            raise OutOfMemoryError(_no_memory(self, tried)) from error
+            both = f"batch_size={tried}, and again with {half}"
+            raise OutOfMemoryError(_no_memory(self, both)) from error
         finally:
             self.batch_size = given
 
@@ -184,9 +186,9 @@ class BaseMultimodal(
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "input_dropout": [Interval(Real, 0, 1, closed="left")],
         "head_layers": [Interval(Integral, 1, MOST_LAYERS, closed="both")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="neither")],
@@ -220,6 +222,7 @@ class BaseMultimodal(
     _split_seeds: list[int]  # of the networks' validation rows
     _weight_unit: float  # what weighs 1 in chunks
     _rng: np.random.RandomState
+    _recipe: Recipe
 
     def _validate_params(self) -> None:
         super()._validate_params()
@@ -422,6 +425,7 @@ class BaseMultimodal(
         checkpoint: Checkpoint | None = None,
     ) -> None:
         """All of fit behind the checks: plan, networks, training, and what it leaves."""
+        self._decide_recipe(len(checked[1]))
         plan = self._plan(checked, rng, resume, chunk)
         if not resume:
             self.net_ = self._make_net(plan.encoders, plan.weights)
@@ -431,8 +435,8 @@ class BaseMultimodal(
         families = self._families(checked, plan, chunk)
         n_networks = len(plan.splits)
         family = list(range(n_networks)) if len(families) == n_networks else [0] * n_networks
-        warmup = 0 if resume else getattr(self, "warmup_epochs", self._method.warmup_epochs)
-        epochs = {"warm-up": warmup, "main": 1 if chunk else self.max_epochs}
+        warmup = 0 if resume else self._recipe.warmup_epochs
+        epochs = {"warm-up": warmup, "main": 1 if chunk else self._recipe.max_epochs}
 
         def train(net: StackedNet) -> None:
             if warmup:
@@ -474,10 +478,11 @@ class BaseMultimodal(
                     raise
                 epochs = [net.n_epochs(k) for k in usable]
                 done = dict.fromkeys([str(min(epochs)), str(max(epochs))])
+                planned = self._recipe.max_epochs
                 others = f"; {len(usable)} of {net.n_networks} networks had begun it"
                 warnings.warn(
                     f"Training was interrupted after epoch {' to '.join(done)} of "
-                    f"{self.max_epochs} (main phase){others * (len(usable) < net.n_networks)}. The "
+                    f"{planned} (main phase){others * (len(usable) < net.n_networks)}. The "
                     "best weights so far are kept, and the model is usable. Call fit again to "
                     "train it in full.",
                     UserWarning,
@@ -538,7 +543,18 @@ class BaseMultimodal(
     def _count_members(self, n_samples: int, chunk: bool) -> int:
         if chunk and self.n_members == "auto":
             return 1  # who knows how many rows are to come
-        return count_members(self.n_members, n_samples)
+        return count_members(self.n_members, n_samples, self._fine_tunes)
+
+    @property
+    def _fine_tunes(self) -> bool:
+        """Whether layers of encoders that were trained before are trained further."""
+        return any(encoder.fine_tunes for encoder in self.encoders_.values())
+
+    def _decide_recipe(self, n_samples: int) -> None:
+        """Set how long and how fast to train, of parameters that are "auto"."""
+        recipe = Recipe.of(self, self._task.usual, n_samples, self._fine_tunes)
+        warmup = getattr(self, "warmup_epochs", self._method.warmup_epochs)
+        self._recipe = recipe if isinstance(warmup, str) else recipe._replace(warmup_epochs=warmup)
 
     def _learn_before(
         self, X: ModalityDict, target: Array, weight: Array, rng: np.random.RandomState
@@ -604,8 +620,8 @@ class BaseMultimodal(
             network,
             task.objective(method.objective(loss, len(self.modalities_), stack)),
             resolve_device(self.device),
-            lr=float(self.learning_rate),
-            batch_size=self.batch_size,
+            lr=float(self._recipe.learning_rate),
+            batch_size=self._recipe.batch_size,
         )
         net.n_networks, net.weight_decay = stack, float(self.weight_decay)
         return net
@@ -617,7 +633,8 @@ class BaseMultimodal(
         self.net_ = copy.deepcopy(self.net_)
         self.net_.moments = copy.deepcopy(moments)
         self.net_.move(resolve_device(self.device))
-        self.net_.set_params(lr=float(self.learning_rate), batch_size=self.batch_size)
+        recipe = self._recipe
+        self.net_.set_params(lr=float(recipe.learning_rate), batch_size=recipe.batch_size)
         self.net_.weight_decay = float(self.weight_decay)
         self.net_.criterion_.configure(**self._method.settings())
         self._task.configure(self.net_.criterion_)

@@ -46,7 +46,7 @@ from .persistence import Persistent
 from .tasks import Classification, Regression, Task
 from .training.devices import settled
 from .training.net import Family, StackedNet
-from .training.plan import Plan, resolve_encoders
+from .training.plan import Plan, Recipe, resolve_encoders
 from .training.processes import common_random_state, together
 from .training.workers import TOGETHER, count_jobs, train_in_parts
 
@@ -130,6 +130,7 @@ class BaseOMIBCV(
 ):
     """Template of the searches; children name the estimator and average its predictions."""
 
+    _recipe: Recipe
     _estimator_class: ClassVar[type[BaseMultimodal]]
     _task_class: ClassVar[type[Task]]
 
@@ -295,6 +296,7 @@ class BaseOMIBCV(
         estimator._incomplete = self._incomplete
         checked = estimator._check_input(X, y, weight, groups, reset=True)
         self._check_fold(checked[1])
+        estimator._decide_recipe(len(checked[1]))
         plan = estimator._plan(checked, check_random_state(seed))
         (family,) = estimator._families(checked, plan)
         return Fold(estimator, family, plan)
@@ -320,10 +322,12 @@ class BaseOMIBCV(
         net = first._make_net(folds[0].plan.encoders, [fold.plan.weights[0] for fold in folds])
         net.spares_failed = True
         families, seeds = [f.family for f in folds], [f.plan.draws[0] for f in folds]
-        epochs = {"warm-up": self.warmup_epochs, "main": self.max_epochs}
+        self._recipe = first._recipe
+        warmup = self._recipe.warmup_epochs
+        epochs = {"warm-up": warmup, "main": self._recipe.max_epochs}
         with first._training(net, families, list(range(len(folds))), seeds, epochs):
-            if self.warmup_epochs:  # which knows no beta
-                net.run_phase("warm-up", self.warmup_epochs)
+            if warmup:  # which knows no beta
+                net.run_phase("warm-up", warmup)
             places = self._train_each(net, task)
             reasons += net.failed.values()
         trained = iter([
@@ -369,7 +373,7 @@ class BaseOMIBCV(
             families += fold.estimator._families(checked, plan)
         net = net.taken([k * n_betas + self.best_index_ for k in range(len(folds))])
         seeds = [fold.plan.draws[0] for fold in folds]
-        n_epochs = _epochs(LAST_EPOCHS, families[0], self.batch_size)
+        n_epochs = _epochs(LAST_EPOCHS, families[0], self._recipe.batch_size)
         epochs = {"main": n_epochs}
         with first._training(net, families, list(range(len(folds))), seeds, epochs):
             train_in_parts(
@@ -391,11 +395,12 @@ class BaseOMIBCV(
         net.repeat([k for k in range(n_folds) for _ in range(n_betas)])
         betas = np.tile(_single(self.betas_), n_folds)
         net.criterion_.beta = torch.from_numpy(betas).to(net.device)
-        n_jobs = count_jobs(net, self.n_jobs, self.max_epochs)
+        max_epochs = self._recipe.max_epochs
+        n_jobs = count_jobs(net, self.n_jobs, max_epochs)
         if self.method == "path":  # of which a network at a time is in training
             train_in_parts(net, self._train_along, n_jobs, TOGETHER * n_betas)
         else:
-            train_in_parts(net, lambda part: part.run_phase("main", self.max_epochs), n_jobs)
+            train_in_parts(net, lambda part: part.run_phase("main", max_epochs), n_jobs)
         with torch.no_grad():
             task.after_training(net)
         nets = [None if k in net.failed else net.taken([k]) for k in range(net.n_networks)]
@@ -405,8 +410,8 @@ class BaseOMIBCV(
         """Train each fold at its smallest beta and go on to the next, up to the largest."""
         firsts = np.arange(0, net.n_networks, len(self.betas_))
         order = np.argsort(self.betas_, kind="stable")
-        epochs = _epochs(PATH_EPOCHS, net.families[0], self.batch_size)
-        net.run_phase("main", self.max_epochs, only=(firsts + order[0]).tolist())
+        epochs = _epochs(PATH_EPOCHS, net.families[0], self._recipe.batch_size)
+        net.run_phase("main", self._recipe.max_epochs, only=(firsts + order[0]).tolist())
         for before, after in pairwise(order):
             net.pass_on((firsts + before).tolist(), (firsts + after).tolist())
             net.run_phase("main", epochs, keep_last=True, only=(firsts + after).tolist())
@@ -620,10 +625,10 @@ random_state, verbose
         entropy_estimator: Any = "gaussian",
         weighting: str = "reference",
         trb_weight: float = 1.0,
-        warmup_epochs: int = 10,
-        max_epochs: int = 100,
-        batch_size: int = 128,
-        learning_rate: float = 5e-4,
+        warmup_epochs: int | str = "auto",
+        max_epochs: int | str = "auto",
+        batch_size: int | str = "auto",
+        learning_rate: float | str = "auto",
         weight_decay: float = 1.0,
         early_stopping: bool = True,
         validation_fraction: float | str = "auto",
@@ -788,10 +793,10 @@ modalities_, n_iter_, n_features_in_, feature_names_in_
         entropy_estimator: Any = "gaussian",
         weighting: str = "reference",
         trb_weight: float = 1.0,
-        warmup_epochs: int = 10,
-        max_epochs: int = 100,
-        batch_size: int = 128,
-        learning_rate: float = 5e-4,
+        warmup_epochs: int | str = "auto",
+        max_epochs: int | str = "auto",
+        batch_size: int | str = "auto",
+        learning_rate: float | str = "auto",
         weight_decay: float = 0.3,
         early_stopping: bool = True,
         validation_fraction: float | str = "auto",

@@ -33,6 +33,11 @@ class Encoder(TransformerMixin, BaseEstimator):
     # whether the estimator brings what convert returns to unit scale
     standardize: ClassVar[bool] = True
 
+    @property
+    def fine_tunes(self) -> bool:
+        """Whether :meth:`module` has parts that were trained before and are trained further."""
+        return False
+
     # -- what a child says ------------------------------------------------------------------
     def _read(self, items: Block) -> Block:
         """Features of items, none missing: (n_items, ...), CSR, Ragged or as they are."""

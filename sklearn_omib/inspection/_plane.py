@@ -160,7 +160,9 @@ def _numbered(epochs: int | Collection[int], model: Any) -> set[int]:
         return set(epochs)
     if not is_count(epochs):
         raise ValueError(f"epochs must be a positive int or a collection of ints, got {epochs!r}.")
-    steps = np.geomspace(1, model.max_epochs + 1, int(epochs)) - 1
+    last = model.max_epochs
+    last = model._make_task().usual.max_epochs if last == "auto" else last
+    steps = np.geomspace(1, last + 1, int(epochs)) - 1
     return set(np.round(steps).astype(int).tolist())
 
 

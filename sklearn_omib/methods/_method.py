@@ -25,7 +25,7 @@ class Method(BaseEstimator):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
     structure: ClassVar[tuple[str, ...]] = ()  # parameters of the network
-    warmup_epochs = 0
+    warmup_epochs: int | str = 0
 
     def check(self) -> None:
         """Raise ValueError where a parameter is not allowed."""

@@ -55,7 +55,7 @@ trb_weight, warmup_epochs
         "entropy_estimator": [StrOptions({"gaussian", "mine"}), HasMethods("estimate")],
         "weighting": [StrOptions({"reference", "symmetric", "fixed"})],
         "trb_weight": [Interval(Real, 0, None, closed="left")],
-        "warmup_epochs": [Interval(Integral, 0, None, closed="left")],
+        "warmup_epochs": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
     }
     structure = ("fusion", "n_heads", "modality_dropout")
 
@@ -71,7 +71,7 @@ trb_weight, warmup_epochs
         entropy_estimator: Any = "gaussian",
         weighting: str = "reference",
         trb_weight: float = 1.0,
-        warmup_epochs: int = 10,
+        warmup_epochs: int | str = "auto",
     ) -> None:
         self.fusion = fusion
         self.n_heads = n_heads

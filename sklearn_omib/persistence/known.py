@@ -27,7 +27,7 @@ Named: TypeAlias = type | Callable[..., Any]
 PACKAGE = __name__.partition(".")[0]
 APART = f"{PACKAGE}.baselines"  # which the package does not import by itself
 # ours that are neither estimators nor torch modules
-OURS = ("Classification", "Regression", "AnomalyDetection", "BlockScaler", "BetaBounds")
+OURS = ("Classification", "Regression", "AnomalyDetection", "BlockScaler", "BetaBounds", "Recipe")
 SPLITTERS = (
     "GroupKFold", "GroupShuffleSplit", "KFold", "LeaveOneGroupOut", "LeaveOneOut",
     "LeavePGroupsOut", "LeavePOut", "PredefinedSplit", "RepeatedKFold", "RepeatedStratifiedKFold",

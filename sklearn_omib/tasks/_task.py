@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from .._typing import Array
 from ..nn import FusionNetwork, Objective, OneClassNetwork, OneClassObjective
 from ..nn.losses import TaskLoss
+from ..training.plan import USUAL, Recipe
 
 if TYPE_CHECKING:
     from ..training.net import StackedNet
@@ -21,6 +22,7 @@ class Task:
 
     narrow_table_encoder: ClassVar[str] = "mlp"
     auto_beta: ClassVar[float] = 1.0  # of M_u: beta="auto" (benchmarks/evidence/defaults.py)
+    usual: ClassVar[Recipe] = USUAL  # what "auto" stands for
     structure: ClassVar[tuple[str, ...]] = ()  # attributes that weights depend on
     prior: Any = None  # what is predicted of every sample, where inputs are all alike
 

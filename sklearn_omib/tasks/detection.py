@@ -18,6 +18,7 @@ from ..nn.encoders import presence
 from ..nn.losses import TaskLoss
 from ..nn.objective import weight_of_each
 from ..training.net import DISTANCE, StackedNet
+from ..training.plan import USUAL
 from ._task import Task
 
 NORMAL, ANOMALOUS = 1, -1
@@ -34,6 +35,7 @@ class AnomalyDetection(Task):
         As in :class:`~sklearn_omib.OMIBAnomalyDetector`.
     """
 
+    usual = USUAL._replace(max_epochs=60, learning_rate=2e-3)
     structure = ("embedding_dim",)
 
     def __init__(

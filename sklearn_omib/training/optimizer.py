@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,7 +17,7 @@ WARM_UP_SHARE = 0.1  # of the planned steps, over which the rates rise
 
 def _own_rates(module: nn.Module, weight_decay: float) -> dict[nn.Parameter, tuple[float, float]]:
     """Rate and weight decay of parameters that have their own, by what they belong to."""
-    found = {}
+    found: dict[nn.Parameter, tuple[float, float]] = {}
     for part in module.modules():  # parts come after what they belong to
         if (rate := getattr(part, "learning_rate", None)) is not None:
             rates = float(rate), float(getattr(part, "weight_decay", weight_decay))
@@ -78,7 +79,7 @@ class StackedAdamW:
                 own |= {p: k for p in network.parameters() if p.requires_grad}
         self.parameters: list[torch.Tensor] = [*stacked, *own]
         self.network: list[int | None] = [*[None] * len(stacked), *own.values()]
-        special = _own_rates(module, self.weight_decay)
+        special: dict[Any, tuple[float, float]] = dict(_own_rates(module, self.weight_decay))
         usual = self.lr, self.weight_decay
         self.rates = [special.get(p, usual) for p in self.parameters]
 

@@ -32,11 +32,18 @@ ROWS_HELD_OUT = 500
 LEAST_HELD_OUT, MOST_HELD_OUT = 0.01, 0.15
 # What n_members="auto" pays (benchmarks/evidence/levers.py): networks, and rows of all of them
 MOST_MEMBERS, MEMBER_ROWS = 5, 50_000
+# Rows that pretrained layers see in all epochs, and how many epochs these are
+FINE_TUNED_ROWS, FINE_TUNING_EPOCHS = 6000, (2, 4)
 
 
-def count_members(n_members: int | str, n_samples: int) -> int:
-    """How many networks a fit averages: with "auto", five, and fewer of more than 10,000 rows."""
+def count_members(n_members: int | str, n_samples: int, fine_tunes: bool = False) -> int:
+    """How many networks a fit averages: with "auto", five, and fewer of more than 10,000 rows.
+
+    One where layers that were trained before are trained further.
+    """
     if isinstance(n_members, str):
+        if fine_tunes:
+            return 1
         return int(np.clip(round(MEMBER_ROWS / n_samples), 1, MOST_MEMBERS))
     return n_members
 
@@ -70,6 +77,38 @@ def check_size(
             f"{', '.join(widths)} make {n_networks} network(s) of {needed / 2**30:.3g} GiB with "
             f"their gradients, and this machine has {there / 2**30:.3g} GiB. Make them smaller."
         )
+
+
+class Recipe(NamedTuple):
+    """How long and how fast networks are trained."""
+
+    warmup_epochs: int
+    max_epochs: int
+    batch_size: int
+    learning_rate: float
+
+    @classmethod
+    def of(cls, estimator: Any, usual: Recipe, n_samples: int, fine_tunes: bool) -> Recipe:
+        """What an estimator's parameters say; "auto" is the usual, or what suits fine-tuning.
+
+        Parameters
+        ----------
+        estimator : BaseMultimodal or BaseOMIBCV
+        usual : Recipe
+        n_samples : int
+        fine_tunes : bool
+            Whether layers that were trained before are trained further: few small steps.
+        """
+        if fine_tunes:
+            epochs = int(np.clip(round(FINE_TUNED_ROWS / n_samples), *FINE_TUNING_EPOCHS))
+            usual = cls(1, epochs, 32, 1e-3)
+        given = {name: getattr(estimator, name, None) for name in cls._fields}
+        return usual._replace(
+            **{name: value for name, value in given.items() if value not in (None, "auto")}
+        )
+
+
+USUAL = Recipe(warmup_epochs=10, max_epochs=100, batch_size=128, learning_rate=5e-4)
 
 
 class Plan(NamedTuple):
