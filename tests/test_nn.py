@@ -22,6 +22,7 @@ from sklearn_omib.nn import (
     MLPEncoder,
     OMIBNetwork,
     OMIBObjective,
+    SequenceBatch,
     SparseBatch,
     SparseEncoder,
     VariationalBottleneck,
@@ -576,3 +577,66 @@ def test_the_residual_variance_of_a_constant_output_does_not_fall():
     for _ in range(400):
         task.update(y + 0.1, y, weight)
     torch.testing.assert_close(task.variance, torch.tensor([0.01, 1.0]).expand(3, 2))
+
+
+def padded(sequences, more=0):
+    """A SequenceBatch, filled up with so many steps more than its longest needs."""
+    longest = max(map(len, sequences)) + more
+    values = torch.zeros(len(sequences), longest, sequences[0].shape[1])
+    mask = torch.zeros(len(sequences), longest, dtype=torch.bool)
+    for row, sequence in enumerate(sequences):
+        values[row, : len(sequence)], mask[row, : len(sequence)] = sequence, True
+    return SequenceBatch(values, mask)
+
+
+def sequences_of(lengths, n_channels=5):
+    torch.manual_seed(0)
+    return [torch.randn(length, n_channels) for length in lengths]
+
+
+def perturbed(module):
+    """A module whose norms are none that leave zeros as they are."""
+    torch.manual_seed(1)
+    for p in module.parameters():
+        p.data += 0.1 * torch.randn_like(p)
+    return module.eval()
+
+
+READERS = {"conv1d": Conv1dEncoder, "gru": GRUEncoder}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_sequences_count_without_padding_and_others_of_the_batch(name):
+    encoder = perturbed(READERS[name]((20, 5), 8, 2, 0.1))
+    sequences = sequences_of([20, 1, 7, 2])
+    together = encoder(padded(sequences))
+    torch.testing.assert_close(encoder(padded(sequences, more=9)), together, rtol=0, atol=1e-5)
+    alone = torch.cat([encoder(sequence[None]) for sequence in sequences])
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_gradients_of_sequences_know_no_padding(name):
+    encoder = perturbed(READERS[name]((20, 5), 8, 2, 0.0)).train()
+    batch = padded(sequences_of([6, 3]), more=4)
+    values = batch.values.clone().requires_grad_()
+    encoder(batch._replace(values=values)).square().sum().backward()
+    assert values.grad[batch.mask].abs().sum(-1).min() > 0
+    assert all(p.grad.isfinite().all() for p in encoder.parameters())
+
+
+@pytest.mark.parametrize("name", ["conv1d", "gru"])
+def test_an_encoder_of_sequences_is_built_for_both_forms(name):
+    options = dict(hidden_dim=8, n_layers=2, dropout=0.0)
+    encoder, width = build_encoder("a", name, (9, 5), False, is_ragged=True, **options)
+    assert encoder(padded(sequences_of([9, 4]))).shape == (2, width)
+    side, _ = build_encoder("a", name, (9, 5), False, is_ragged=True, stack=2, **options)
+    assert side([padded(sequences_of([9, 4]))] * 2).shape == (2, 2, width)
+
+
+def test_encoders_that_read_no_sequences_of_different_length_say_so():
+    options = dict(hidden_dim=8, n_layers=2, dropout=0.0, is_ragged=True)
+    with pytest.raises(ValueError, match=r"'mlp' reads dense blocks.*sequences of different"):
+        build_encoder("a", "mlp", (9, 5), False, **options)
+    with pytest.raises(ValueError, match="come as a SequenceBatch"):
+        build_encoder("a", torch.nn.Flatten(), (9, 5), False, **options)

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from . import masking
 from .layers import linear, mlp
 from .random import Dropout
 from .stacking import copy_module, shape_of, side_by_side
@@ -42,6 +44,11 @@ class SequenceBatch(NamedTuple):
 
     values: Tensor
     mask: Tensor
+
+
+def opened(v: Tensor | SequenceBatch) -> tuple[Tensor, Tensor | None]:
+    """Values, and the mask of sequences of different length."""
+    return (v.values, v.mask) if isinstance(v, SequenceBatch) else (v, None)
 
 
 # a list: one for each network
@@ -196,6 +203,8 @@ class SparseEncoder(MLPEncoder):
 class Conv1dEncoder(nn.Module):
     """Residual 1-D convolutions over time, then the mean and maximum over time, then linear.
 
+    Reads tensors (batch, time, channels), or a :class:`SequenceBatch`.
+
     Parameters
     ----------
     input_shape : (time, channels)
@@ -221,15 +230,22 @@ class Conv1dEncoder(nn.Module):
         )
         self.out = nn.Linear(2 * hidden_dim, hidden_dim)
 
-    def forward(self, v: Tensor) -> Tensor:
-        h = self.stem(v.transpose(1, 2))
+    def forward(self, v: Tensor | SequenceBatch) -> Tensor:
+        values, mask = opened(v)
+        h = self.stem(values.transpose(1, 2))
         for block in self.blocks:
-            h = h + block(h)
-        return self.out(torch.cat([h.mean(2), h.amax(2)], 1))
+            layers: list[Any] = list(block.children())
+            step = masking.group_norm(layers[0], h, mask)
+            for layer in layers[1:]:  # of which activation and dropout leave zeros as they are
+                step = layer(step)
+            h = h + step
+        return self.out(masking.mean_and_maximum(h, mask))
 
 
 class GRUEncoder(nn.Module):
     """A bidirectional GRU; z from the last state of each direction and the mean over time.
+
+    Reads tensors (batch, time, channels), or a :class:`SequenceBatch`.
 
     Parameters
     ----------
@@ -250,9 +266,17 @@ class GRUEncoder(nn.Module):
         )
         self.out = nn.Sequential(Dropout(dropout), nn.Linear(4 * hidden_dim, hidden_dim))
 
-    def forward(self, v: Tensor) -> Tensor:
-        states, last = self.gru(v)
-        return self.out(torch.cat([last[-2], last[-1], states.mean(1)], 1))
+    def forward(self, v: Tensor | SequenceBatch) -> Tensor:
+        values, mask = opened(v)
+        if mask is None:
+            states, last = self.gru(values)
+            return self.out(torch.cat([last[-2], last[-1], states.mean(1)], 1))
+        lengths = masking.each_length(mask)
+        packed = pack_padded_sequence(values, lengths, batch_first=True, enforce_sorted=False)
+        states, last = self.gru(packed)
+        states, _ = pad_packed_sequence(states, batch_first=True)  # zeros behind the end
+        mean = states.sum(1) / lengths.to(states.device)[:, None]
+        return self.out(torch.cat([last[-2], last[-1], mean], 1))
 
 
 class Conv2dEncoder(nn.Module):
@@ -306,9 +330,12 @@ class _Reads(NamedTuple):
     meaning: str
     input_dropout: bool = False
     stacks: bool = False  # whether it takes several networks side by side
+    ragged: bool = False  # whether it reads sequences of different length too
 
-    def block(self, n_dims: int, is_sparse: bool) -> bool:
+    def block(self, n_dims: int, is_sparse: bool, is_ragged: bool = False) -> bool:
         """Whether it reads blocks whose samples have so many dimensions."""
+        if is_ragged and not self.ragged:
+            return False
         return self.sparse == is_sparse and (self.dims is None or n_dims in self.dims)
 
 
@@ -316,8 +343,10 @@ ENCODERS = {
     "mlp": _Reads(MLPEncoder, None, False, "dense blocks", True, True),
     "linear": _Reads(LinearEncoder, None, False, "dense blocks", stacks=True),
     "linear_mlp": _Reads(LinearMLPEncoder, None, False, "dense blocks", True, True),
-    "conv1d": _Reads(Conv1dEncoder, (2,), False, "sequences (n_samples, time, channels)"),
-    "gru": _Reads(GRUEncoder, (2,), False, "sequences (n_samples, time, channels)"),
+    "conv1d": _Reads(
+        Conv1dEncoder, (2,), False, "sequences (n_samples, time, channels)", ragged=True
+    ),
+    "gru": _Reads(GRUEncoder, (2,), False, "sequences (n_samples, time, channels)", ragged=True),
     "conv2d": _Reads(Conv2dEncoder, (3,), False, "images (n_samples, channels, height, width)"),
     "sparse": _Reads(SparseEncoder, (1,), True, "sparse matrices", True),
 }
@@ -341,6 +370,7 @@ def build_encoder(
     dropout: float,
     input_dropout: float = 0.0,
     stack: int | None = None,
+    is_ragged: bool = False,
 ) -> tuple[nn.Module, int]:
     """Make the encoder of one modality.
 
@@ -359,6 +389,9 @@ def build_encoder(
     dropout, input_dropout : float
     stack : int or None, default=None
         Number of networks side by side.
+    is_ragged : bool, default=False
+        Whether samples are sequences of different length, (longest, channels) at most; the encoder
+        reads a :class:`SequenceBatch`.
 
     Returns
     -------
@@ -392,8 +425,9 @@ def build_encoder(
             "a torch module or a factory."
         )
     reads = ENCODERS[encoder]
-    if not reads.block(len(sample_shape), is_sparse):
+    if not reads.block(len(sample_shape), is_sparse, is_ragged):
         kind = "a sparse block" if is_sparse else "a dense block"
+        kind = "a block of sequences of different length" if is_ragged else kind
         raise ValueError(
             f"Encoder {encoder!r} reads {reads.meaning}, but modality {name!r} is {kind} with "
             f"samples of shape {sample_shape}."
@@ -509,11 +543,15 @@ def _output_width(
 ) -> int:
     """Run two empty samples through the encoder to learn the width of z_m."""
     example: Input
-    if is_ragged:
-        example = SequenceBatch(torch.zeros(2, 3, sample_shape[1]), torch.ones(2, 3).bool())
-    elif is_sparse:
+    hint = ""
+    if is_sparse:
         none = torch.zeros(0)
         example = SparseBatch(none.long(), torch.zeros(2, dtype=torch.long), none)
+    elif is_ragged:
+        mask = torch.ones(2, sample_shape[0], dtype=torch.bool)
+        mask[1, 1:] = False  # as of a sample that lacks the modality
+        example = SequenceBatch(torch.zeros(2, *sample_shape), mask)
+        hint = " (sequences of different length come as a SequenceBatch of values and mask)"
     else:
         example = torch.zeros(2, *sample_shape)
     was_training = module.training
@@ -523,7 +561,8 @@ def _output_width(
             z = module(example)
     except Exception as error:
         raise ValueError(
-            f"The encoder of modality {name!r} failed on samples of shape {sample_shape}: {error}"
+            f"The encoder of modality {name!r} failed on samples of shape {sample_shape}{hint}: "
+            f"{error}"
         ) from error
     module.train(was_training)
     shape = tuple(getattr(z, "shape", ()))

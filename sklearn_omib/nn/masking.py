@@ -1,0 +1,76 @@
+"""Layers on sequences filled up with zeros: what is behind the end of one changes nothing.
+
+A mask is (batch, time), bool: True where there is a step.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def over(mask: Tensor, like: Tensor) -> Tensor:
+    """A mask of the dimensions of a tensor (batch, channels, time, ...)."""
+    return mask.view(len(mask), 1, -1, *[1] * (like.ndim - 3))
+
+
+def kept(h: Tensor, mask: Tensor | None) -> Tensor:
+    """(batch, channels, time, ...) with zeros where there is no step."""
+    return h if mask is None else h.masked_fill(~over(mask, h), 0)
+
+
+def group_norm(norm: nn.GroupNorm, h: Tensor, mask: Tensor | None) -> Tensor:
+    """A GroupNorm of one group, by the mean and variance of the steps that are there."""
+    if mask is None:
+        return norm(h)
+    dims = tuple(range(1, h.ndim))
+    there = over(mask, h)
+    count = mask.sum(1).clamp(min=1) * (h[0, :, 0].numel())
+    count = count.view(-1, *[1] * (h.ndim - 1))
+    mean = kept(h, mask).sum(dims, keepdim=True) / count
+    deviations = (h - mean) * there
+    variance = deviations.square().sum(dims, keepdim=True) / count
+    scaled = deviations * (variance + norm.eps).rsqrt()
+    weight, bias = (p.view(-1, *[1] * (h.ndim - 2)) for p in (norm.weight, norm.bias))
+    return (scaled * weight + bias) * there
+
+
+def mean_and_maximum(h: Tensor, mask: Tensor | None) -> Tensor:
+    """Over time, of (batch, channels, time): (batch, 2 * channels)."""
+    if mask is None:
+        return torch.cat([h.mean(2), h.amax(2)], 1)
+    count = mask.sum(1, keepdim=True).clamp(min=1)
+    lowest = torch.finfo(h.dtype).min
+    highest = h.masked_fill(~over(mask, h), lowest).amax(2)
+    return torch.cat([kept(h, mask).sum(2) / count, highest], 1)
+
+
+def halved(mask: Tensor | None) -> Tensor | None:
+    """The mask behind a convolution of stride 2 that is centred on every other step."""
+    return None if mask is None else mask[:, ::2]
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation of (batch, channels, time, ...) by the steps that are there."""
+
+    def forward(self, h: Tensor, mask: Tensor | None = None) -> Tensor:
+        if mask is None:
+            return self._normed(h)
+        steps = h.transpose(1, 2)
+        normed = torch.zeros_like(steps)
+        normed[mask] = self._normed(steps[mask]).to(normed.dtype)
+        return normed.transpose(1, 2)
+
+    def _normed(self, h: Tensor) -> Tensor:
+        # one value alone has no variance; what is known of those before is used, as afterwards
+        learns = self.training and h.numel() > h.shape[1]
+        return F.batch_norm(
+            h, self.running_mean, self.running_var, self.weight, self.bias, learns,
+            self.momentum or 0.0, self.eps,
+        )  # fmt: skip
+
+
+def each_length(mask: Tensor) -> Tensor:
+    """Steps of each sequence, at least 1: (batch,), on the CPU."""
+    return mask.sum(1).clamp(min=1).cpu()
