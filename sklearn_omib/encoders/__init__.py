@@ -1,6 +1,6 @@
-"""Encoders of blocks as they come: texts, pictures, recordings, tables, sequences."""
+"""Encoders of blocks as they come: texts, pictures, recordings, tables."""
 
+from ._audio import AudioEncoder
 from ._base import Encoder
-from ._sequence import SequenceEncoder
 
-__all__ = ["Encoder", "SequenceEncoder"]
+__all__ = ["AudioEncoder", "Encoder"]

@@ -36,14 +36,19 @@ def group_norm(norm: nn.GroupNorm, h: Tensor, mask: Tensor | None) -> Tensor:
     return (scaled * weight + bias) * there
 
 
+def mean(h: Tensor, mask: Tensor | None) -> Tensor:
+    """Over time, of (batch, channels, time): (batch, channels)."""
+    if mask is None:
+        return h.flatten(2).mean(2)
+    return kept(h, mask).sum(2) / mask.sum(1, keepdim=True).clamp(min=1)
+
+
 def mean_and_maximum(h: Tensor, mask: Tensor | None) -> Tensor:
     """Over time, of (batch, channels, time): (batch, 2 * channels)."""
     if mask is None:
         return torch.cat([h.mean(2), h.amax(2)], 1)
-    count = mask.sum(1, keepdim=True).clamp(min=1)
     lowest = torch.finfo(h.dtype).min
-    highest = h.masked_fill(~over(mask, h), lowest).amax(2)
-    return torch.cat([kept(h, mask).sum(2) / count, highest], 1)
+    return torch.cat([mean(h, mask), h.masked_fill(~over(mask, h), lowest).amax(2)], 1)
 
 
 def halved(mask: Tensor | None) -> Tensor | None:

@@ -200,6 +200,11 @@ def standard_normal_like(x: Tensor, generator: AnyGenerator) -> Tensor:
     return _drawn(_normal, x, generator)
 
 
+def uniform_like(x: Tensor, generator: AnyGenerator) -> Tensor:
+    """Draw from [0, 1) in the shape, type and device of x."""
+    return _drawn(_uniform, x, generator)
+
+
 def set_generator(module: nn.Module, generator: AnyGenerator) -> None:
     """Give every random submodule the same generator, or None.
 

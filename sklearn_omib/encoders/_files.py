@@ -1,0 +1,100 @@
+"""Reading files: ahead of their turn, a few at a time, and by name where that fails."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import PurePath
+from typing import Any, TypeVar
+
+import numpy as np
+
+from .._typing import Array, Block
+from ._base import Encoder, missing_features
+
+A = TypeVar("A")
+N_THREADS = 4  # decoding leaves Python's lock, and disks of a network answer several at once
+
+
+class FileEncoder(Encoder):
+    """An encoder of files or of what is in them; what cannot be read is named with its row."""
+
+    def read(self, block: Block) -> Block:
+        try:
+            return super().read(block)
+        except _NotReadError as error:
+            lost = missing_features(self._checked(block))
+            row = int(np.flatnonzero(~lost)[error.place])
+            raise error.kind(f"row {row}: {error}") from error.__cause__
+
+
+class _NotReadError(Exception):
+    """An item that cannot be read, by its place among those that are there."""
+
+    def __init__(self, place: int, cause: Exception) -> None:
+        super().__init__(str(cause) or type(cause).__name__)
+        self.place = place
+        known = (FileNotFoundError, OSError, TypeError, ValueError)
+        self.kind = next((kind for kind in known if isinstance(cause, kind)), RuntimeError)
+
+
+@contextmanager
+def naming(path: str | PurePath) -> Iterator[None]:
+    """Name the file in whatever goes wrong while it is read: libraries have errors of any kind."""
+    try:
+        yield
+    except ImportError:
+        raise
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{str(path)!r} is not there.") from error
+    except Exception as error:
+        said = str(error) or type(error).__name__
+        raise OSError(f"{str(path)!r} cannot be read: {said}") from error
+
+
+def each(load: Callable[[Any], A], items: Sequence[Any] | Array, ahead: int = 16) -> Iterator[A]:
+    """What ``load`` makes of every item, in their order; some are read ahead by other threads.
+
+    Parameters
+    ----------
+    load : callable
+        Raises OSError, ValueError or TypeError, whose messages need not tell the row.
+    items : sequence
+    ahead : int, default=16
+        How many may be read and not taken yet.
+    """
+    with ThreadPoolExecutor(N_THREADS) as pool:
+        waiting: deque[tuple[int, Future[A]]] = deque()
+        try:
+            for place, item in enumerate(items):
+                waiting.append((place, pool.submit(load, item)))
+                if len(waiting) > ahead:
+                    yield _taken(*waiting.popleft())
+            while waiting:
+                yield _taken(*waiting.popleft())
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _taken(place: int, future: Future[A]) -> A:
+    try:
+        return future.result()
+    except ImportError:
+        raise
+    except Exception as error:
+        raise _NotReadError(place, error) from error
+
+
+def batches(parts: Iterable[A], size: int) -> Iterator[list[A]]:
+    """Lists of so many, the last of what is left."""
+    parts = iter(parts)
+    while batch := list(islice(parts, size)):
+        yield batch
+
+
+def needs(module: str, what: str, extra: str) -> ImportError:
+    """The error that says how to install what is not there."""
+    return ImportError(f"{what} needs {module}: pip install 'sklearn-omib[{extra}]'")
