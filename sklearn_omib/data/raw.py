@@ -66,7 +66,9 @@ def _is_missing(item: Any) -> bool:
         return bool(np.isnan(item))
     if isinstance(item, np.ma.MaskedArray):
         return item.size > 0 and bool(np.ma.getmaskarray(item).all())
-    return isinstance(item, (np.ndarray, list, tuple)) and np.size(item) == 0
+    if isinstance(item, (list, tuple)):  # whose parts may be pictures of any size
+        return len(item) == 0
+    return isinstance(item, np.ndarray) and item.size == 0
 
 
 def kind_of(block: Block) -> str:

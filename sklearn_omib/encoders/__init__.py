@@ -2,5 +2,6 @@
 
 from ._audio import AudioEncoder
 from ._base import Encoder
+from ._image import ImageEncoder
 
-__all__ = ["AudioEncoder", "Encoder"]
+__all__ = ["AudioEncoder", "Encoder", "ImageEncoder"]

@@ -38,6 +38,7 @@ from .one_class import (
     OneClassOutput,
     OneClassTask,
 )
+from .pictures import Pixels, ResNet18, SpectrogramCNN
 from .random import Dropout, GeneratorStack, seeded_initialisation, set_generator
 from .stacking import Copies, select
 
@@ -72,11 +73,14 @@ __all__ = [
     "OneClassObjective",
     "OneClassOutput",
     "OneClassTask",
+    "Pixels",
     "Projection",
+    "ResNet18",
     "SequenceBatch",
     "SparseBatch",
     "SparseEncoder",
     "SparseLinear",
+    "SpectrogramCNN",
     "StackedBilinear",
     "StackedLayerNorm",
     "StackedLinear",
