@@ -24,6 +24,7 @@ FILE_RATE = 16_000  # of files, where none is stated
 LOWEST_POWER = 1e-10  # of a band, as silence has none
 FRAMES_AT_ONCE = 4096  # of a long recording, so that memory is bounded
 MOST_CHANNELS = 16
+LOUD = 90  # percentile of the levels of steps that stands for the level of a recording
 NETWORKS = {"cnn": SpectrogramCNN, "resnet18": ResNet18}
 
 
@@ -46,6 +47,9 @@ class AudioEncoder(FileEncoder):
         Seconds that a step sees, and from one step to the next.
     max_seconds : float, default=None
         How much of the beginning of a recording is read; None is all.
+    keep_level : bool, default=False
+        Whether how loud a recording is may tell something. If not, all are brought to one level,
+        which differs by microphone, distance and speaker: that of the loudest tenth of the steps.
     network : {"cnn", "resnet18"}, default="cnn"
         What reads spectrograms, trained from nothing: a small network that keeps apart what is of
         different frequency, or a residual one of 18 layers, which needs many recordings.
@@ -86,6 +90,7 @@ class AudioEncoder(FileEncoder):
         window: float = 0.025,
         hop: float = 0.010,
         max_seconds: float | None = None,
+        keep_level: bool = False,
         network: str = "cnn",
     ) -> None:
         self.sample_rate = sample_rate
@@ -93,6 +98,7 @@ class AudioEncoder(FileEncoder):
         self.window = window
         self.hop = hop
         self.max_seconds = max_seconds
+        self.keep_level = keep_level
         self.network = network
 
     def _read(self, items: Block) -> Ragged:
@@ -133,8 +139,13 @@ class AudioEncoder(FileEncoder):
             wave = wave[: max(int(self.max_seconds * rate), 1)]
         if not np.isfinite(wave).all():
             raise ValueError("is a recording with NaN or infinite values.")
+        if not self.keep_level:  # what counts as silence is by the level too
+            wave = wave / (np.abs(wave).max(initial=0) or 1)
         width, step = round(self.window * rate), round(self.hop * rate)
-        return log_mel(wave, rate, width, step, self.n_mels).astype(np.float16)
+        bands = log_mel(wave, rate, width, step, self.n_mels)
+        if not self.keep_level:
+            bands -= np.percentile(bands.mean(1), LOUD)
+        return bands.astype(np.float16)
 
     def _learn(self, features: Block, y: Array | None) -> None:
         steps = features.used().astype(np.float32)

@@ -1,0 +1,227 @@
+"""Laws of the encoder of recordings."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.io import wavfile
+
+from sklearn_omib.data.raw import as_items
+from sklearn_omib.encoders import AudioEncoder
+from sklearn_omib.encoders._audio import log_mel, mel_filters
+from sklearn_omib.nn import ResNet18, SequenceBatch, SpectrogramCNN
+
+RATE = 8000
+RNG = np.random.default_rng(0)
+
+
+def tone(hertz, seconds=0.5, rate=RATE):
+    return np.sin(2 * np.pi * hertz * np.arange(int(seconds * rate)) / rate).astype(np.float32)
+
+
+@pytest.fixture
+def encoder():
+    return AudioEncoder(RATE)
+
+
+# -- spectrograms -------------------------------------------------------------------------
+@pytest.mark.parametrize("rate, width, n_mels", [(8000, 200, 40), (16000, 400, 80), (44100, 9, 7)])
+def test_bands_cover_all_frequencies_between_the_outermost(rate, width, n_mels):
+    filters, n_fft = mel_filters(rate, width, n_mels)
+    assert filters.shape == (n_fft // 2 + 1, n_mels) and n_fft >= width
+    assert filters.any(0).all() and filters.min() >= 0
+    inner = slice(int(np.argmax(filters[:, 0])) + 1, int(np.argmax(filters[:, -1])))
+    assert_allclose(filters[inner].sum(1), 1, atol=1e-5)
+
+
+def test_a_tone_is_loudest_in_its_band():
+    spectrograms = [log_mel(tone(hertz), RATE, 200, 80, 40) for hertz in (300, 1000, 3000)]
+    bands = [int(np.bincount(s.argmax(1)).argmax()) for s in spectrograms]
+    edges = np.linspace(0, 2595 * np.log10(1 + 4000 / 700), 42)
+    for band, hertz in zip(bands, (300, 1000, 3000), strict=True):
+        assert edges[band] <= 2595 * np.log10(1 + hertz / 700) <= edges[band + 2]
+
+
+def test_a_long_recording_is_read_part_by_part(monkeypatch):
+    wave = RNG.normal(size=4000).astype(np.float32)
+    whole = log_mel(wave, RATE, 200, 80, 40)
+    monkeypatch.setattr("sklearn_omib.encoders._audio.FRAMES_AT_ONCE", 7)
+    assert_array_equal(log_mel(wave, RATE, 200, 80, 40), whole)
+
+
+# -- items --------------------------------------------------------------------------------
+def test_forms_of_a_recording_are_read_alike(encoder):
+    wave = np.rint(RNG.uniform(-3e4, 3e4, size=900)).astype(np.int16)
+    stereo = np.stack([wave, wave], 1)
+    wanted = encoder.read(as_items([wave, wave[:400]]))
+    assert wanted.dtype == np.float16 and wanted.lengths.tolist() == [9, 3]
+    for same in (wave.astype(np.int32) * 65536, wave / 32768, stereo, stereo.T, wave.tolist()):
+        assert_allclose(encoder.read(as_items([same])).sequence(0), wanted.sequence(0), atol=0.02)
+    block = encoder.read(np.stack([wave, wave]))
+    assert_array_equal(block.sequence(1), wanted.sequence(0))
+
+
+def test_how_loud_counts_only_where_it_is_kept():
+    wave = RNG.normal(size=900) / 9
+    for keep in (False, True):
+        encoder = AudioEncoder(RATE, keep_level=keep)
+        loud, quiet = (encoder.read(as_items([wave * g])).sequence(0) for g in (1, 0.01))
+        assert (np.abs(loud - quiet).max() > 5) == keep
+
+
+def test_silence_and_recordings_shorter_than_a_window(encoder):
+    block = encoder.fit_transform(as_items([np.zeros(900), np.ones(1), tone(500)]))
+    assert block.lengths.tolist() == [9, 1, 48]
+    assert np.isfinite(block.values).all()
+
+
+def test_a_missing_recording_is_an_empty_sequence(encoder):
+    items = as_items([tone(500), None, tone(900)])
+    block = encoder.fit_transform(items)
+    assert block.lengths.tolist() == [48, 0, 48]
+    rows = np.stack([tone(500), np.full(4000, np.nan), tone(900)])
+    assert encoder.read(rows).lengths.tolist() == [48, 0, 48]
+
+
+@pytest.mark.parametrize("wrong, kind, said", [
+    (np.array([0.0, np.nan]), ValueError, "row 2: .*NaN"),
+    (np.zeros((300, 300)), ValueError, r"row 2: .*\(300, 300\)"),
+    (np.zeros((3, 3, 3)), ValueError, "row 2: .*3 dimensions"),
+    (np.array(["a", "b"]), TypeError, "row 2: .*no recording"),
+])  # fmt: skip
+def test_what_is_no_recording_is_named(encoder, wrong, kind, said):
+    with pytest.raises(kind, match=said):
+        encoder.read(as_items([tone(500), None, wrong]))
+
+
+def test_parameters_are_checked():
+    with pytest.raises(ValueError, match=r"AudioEncoder\(sample_rate=\)"):
+        AudioEncoder().read(as_items([tone(500)]))
+    for wrong in ({"n_mels": 0}, {"hop": -1}, {"network": "gru"}, {"hop": 1e-5}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            AudioEncoder(RATE, **wrong).read(as_items([tone(500)]))
+
+
+# -- files --------------------------------------------------------------------------------
+def test_files_are_read_as_arrays_are(encoder, tmp_path):
+    wave = np.rint(3e4 * tone(440)).astype(np.int16)
+    paths = [tmp_path / f"{i}.wav" for i in range(3)]
+    wavfile.write(paths[0], RATE, wave)
+    wavfile.write(paths[1], RATE, np.stack([wave, wave], 1))
+    wavfile.write(paths[2], RATE, (wave / 32768).astype(np.float32))
+    wanted = encoder.read(as_items([wave])).sequence(0)
+    block = encoder.read([paths[0], str(paths[1]), paths[2]])
+    for i in range(3):
+        assert_array_equal(block.sequence(i), wanted)
+
+
+def test_files_of_another_rate_are_resampled(tmp_path):
+    encoder = AudioEncoder(RATE, keep_level=True)
+    wavfile.write(tmp_path / "a.wav", 22050, tone(440, rate=22050))
+    here = encoder.read([tmp_path / "a.wav"]).sequence(0)
+    wanted = encoder.read(as_items([tone(440)])).sequence(0)
+    band = int(wanted[5].argmax())
+    assert here.shape == wanted.shape
+    assert_allclose(here[5:-5, band], wanted[5:-5, band], atol=0.3)
+
+
+def test_the_beginning_of_recordings(tmp_path):
+    wavfile.write(tmp_path / "a.wav", RATE, tone(440, seconds=2))
+    begun = AudioEncoder(RATE, max_seconds=0.5).read([tmp_path / "a.wav"])
+    wanted = AudioEncoder(RATE).read(as_items([tone(440, seconds=0.5)]))
+    assert_allclose(begun.sequence(0), wanted.sequence(0), atol=0.02)
+
+
+@pytest.mark.parametrize("suffix", ["flac", "ogg"])
+def test_other_formats_are_read_by_soundfile(tmp_path, suffix):
+    encoder = AudioEncoder(RATE, keep_level=True)
+    soundfile = pytest.importorskip("soundfile")
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, tone(440), RATE)
+    wanted = encoder.read(as_items([tone(440)])).sequence(0)
+    band = int(wanted[5].argmax())
+    assert_allclose(encoder.read([path]).sequence(0)[5:-5, band], wanted[5:-5, band], atol=0.3)
+
+
+def test_without_soundfile_the_message_says_how_to_get_it(encoder, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "soundfile", None)
+    with pytest.raises(ImportError, match=r"pip install 'sklearn-omib\[audio\]'"):
+        encoder.read(["a.flac"])
+
+
+@pytest.mark.parametrize("contents", [b"", b"no recording", "cut", None])
+def test_a_file_that_cannot_be_read_is_named_with_its_row(encoder, tmp_path, contents):
+    good, bad = tmp_path / "good.wav", tmp_path / "bad.wav"
+    wavfile.write(good, RATE, tone(440))
+    if contents is not None:
+        bad.write_bytes(good.read_bytes()[:5000] if contents == "cut" else contents)
+    with pytest.raises(OSError, match=r"row 2: .*bad\.wav"):
+        encoder.read(as_items([good, None, bad]))
+
+
+# -- what is learned ----------------------------------------------------------------------
+def test_bands_have_unit_scale_over_the_steps_of_training_rows(encoder):
+    waves = [RNG.normal(size=n) * RNG.uniform(0.1, 1, n) for n in (900, 2000, 4000, 1200)]
+    features = encoder.read(as_items(waves))
+    encoder.learn(features[:3])
+    steps = encoder.convert(features[:3]).used().astype(np.float64)
+    assert_allclose(steps.mean(0), 0, atol=5e-3)
+    assert_allclose(steps.std(0), 1, atol=5e-3)
+    again = pickle.loads(pickle.dumps(encoder))
+    assert_array_equal(again.convert(features).values, encoder.convert(features).values)
+
+
+# -- networks -----------------------------------------------------------------------------
+def padded(sequences, more=0):
+    longest = max(map(len, sequences)) + more
+    values = torch.zeros(len(sequences), longest, sequences[0].shape[1])
+    mask = torch.zeros(len(sequences), longest, dtype=torch.bool)
+    for row, sequence in enumerate(sequences):
+        values[row, : len(sequence)], mask[row, : len(sequence)] = sequence, True
+    return SequenceBatch(values, mask)
+
+
+def made(network):
+    torch.manual_seed(0)
+    if network is SpectrogramCNN:
+        return SpectrogramCNN((40, 20), 8)
+    return ResNet18((40, 20), 8, width=8)
+
+
+@pytest.mark.parametrize("network", [SpectrogramCNN, ResNet18])
+def test_networks_know_nothing_of_padding_and_others_of_the_batch(network):
+    torch.manual_seed(0)
+    sequences = [torch.randn(length, 20) for length in (40, 1, 17, 8)]
+    trained = made(network).train()
+    for p in trained.parameters():
+        p.data += 0.05 * torch.randn_like(p)
+    trained(padded(sequences))  # statistics of a batch
+    module = trained.eval()
+    together = module(padded(sequences))
+    assert_allclose(module(padded(sequences, 13)).detach(), together.detach(), atol=1e-5)
+    alone = torch.cat([module(sequence[None]) for sequence in sequences])
+    assert_allclose(alone.detach(), together.detach(), atol=1e-5)
+
+
+@pytest.mark.parametrize("network", [SpectrogramCNN, ResNet18])
+def test_networks_learn_the_same_whatever_the_padding(network):
+    torch.manual_seed(0)
+    sequences = [torch.randn(length, 20) for length in (9, 1, 16)]
+    after = []
+    for more in (0, 9):
+        module = made(network).train()
+        for part in module.modules():
+            if type(part).__name__ == "Dropout":
+                part.p = 0.0
+        module(padded(sequences, more)).square().sum().backward()
+        gradients = [p.grad for p in module.parameters()]
+        after.append([*gradients, *(b for b in module.buffers() if b.is_floating_point())])
+    for one, other in zip(*after, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_the_encoder_names_its_network(encoder):
+    assert isinstance(encoder.module((50, 40), 8), SpectrogramCNN)
+    assert isinstance(AudioEncoder(network="resnet18").module((50, 40), 8), ResNet18)
