@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Bunch
 
 from ..data.container import ModalityDict
+from ..data.raw import as_items
 
 ENVIRONMENT_VARIABLE = "SKLEARN_OMIB_DATA"
 CANCER = ("invasive cancer", "cancer in situ")  # labels of her2st that are anomalous
@@ -89,7 +90,7 @@ def load_breast_cancer_blocks() -> Bunch:
     return Bunch(X=ModalityDict(blocks), y=data.target_names[data.target])
 
 
-def load_mosi(folder: str | os.PathLike[str] | None = None) -> Bunch:
+def load_mosi(folder: str | os.PathLike[str] | None = None, *, text: str = "features") -> Bunch:
     """CMU-MOSI sentiment of video utterances from text, audio and video features (2 classes).
 
     Utterance-level features published with bc-LSTM (Poria et al., ACL 2017) of the corpus by
@@ -99,25 +100,32 @@ def load_mosi(folder: str | os.PathLike[str] | None = None) -> Bunch:
     ----------
     folder : path-like, default=None
         Where ``mosi.npz`` lies; see :func:`data_folder`.
+    text : {"features", "raw"}, default="features"
+        Whether "text" is numbers, or what was said, in lower case.
 
     Returns
     -------
     Bunch
-        ``X_train``, ``X_test``: ModalityDict of 1447 and 752 utterances with "text" (100,),
-        "audio" (73,) and "video" (100,); ``y_train``, ``y_test``: 0 for negative, 1 for positive;
-        ``groups_train``, ``groups_test``: the video an utterance is from.
+        ``X_train``, ``X_test``: ModalityDict, or of raw text a dict, of 1447 and 752 utterances
+        with "text" (100,), "audio" (73,) and "video" (100,); ``y_train``, ``y_test``: 0 for
+        negative, 1 for positive; ``groups_train``, ``groups_test``: the video an utterance is from.
 
     Raises
     ------
     FileNotFoundError
         If the file is not there; the message says where it was looked for.
     """
+    if text not in ("features", "raw"):
+        raise ValueError(f"text must be 'features' or 'raw', got {text!r}.")
     mosi = Bunch()
     with np.load(_path(folder, "mosi.npz", "CMU-MOSI")) as arrays:
         for part in ("train", "test"):
-            mosi[f"X_{part}"] = ModalityDict(
-                {name: arrays[f"{name}_{part}"] for name in ("text", "audio", "video")}
-            )
+            blocks = {name: arrays[f"{name}_{part}"] for name in ("text", "audio", "video")}
+            if text == "raw":
+                said = as_items([words.lower() for words in arrays[f"text_raw_{part}"].tolist()])
+                mosi[f"X_{part}"] = {**blocks, "text": said}
+            else:
+                mosi[f"X_{part}"] = ModalityDict(blocks)
             mosi[f"y_{part}"] = arrays[f"y_{part}"]
             ids = arrays[f"id_{part}"]
             mosi[f"groups_{part}"] = np.array([i.rsplit("_", 1)[0] for i in ids])

@@ -95,6 +95,7 @@ def batches(parts: Iterable[A], size: int) -> Iterator[list[A]]:
         yield batch
 
 
-def needs(module: str, what: str, extra: str) -> ImportError:
+def needs(module: str, what: str, extra: str | None = None) -> ImportError:
     """The error that says how to install what is not there."""
-    return ImportError(f"{what} needs {module}: pip install 'sklearn-omib[{extra}]'")
+    wanted = module if extra is None else f"'sklearn-omib[{extra}]'"
+    return ImportError(f"{what} needs {module}: pip install {wanted}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from numbers import Integral
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -229,14 +228,13 @@ class ImageEncoder(FileEncoder):
             raise ValueError(f"network must be one of {list(NETWORKS)}, got {self.network!r}.")
         for name in ("size", "batch_size"):
             value = getattr(self, name)
-            if not (value is None or (isinstance(value, Integral) and value > 0)):
+            if not (value is None or (isinstance(value, (int, np.integer)) and value > 0)):
                 raise ValueError(f"{name} must be a positive integer, got {value!r}.")
-        if not isinstance(self.trainable_layers, Integral) or int(self.trainable_layers) < 0:
-            raise ValueError(
-                f"trainable_layers must be an integer of at least 0, got {self.trainable_layers!r}."
-            )
-        if self.trainable_layers and self.model is None:
-            raise ValueError(f"trainable_layers={self.trainable_layers} needs a model.")
+        n_last = self.trainable_layers
+        if not (isinstance(n_last, (int, np.integer)) and n_last >= 0):
+            raise ValueError(f"trainable_layers must be an integer of at least 0, got {n_last!r}.")
+        if n_last and self.model is None:
+            raise ValueError(f"trainable_layers={n_last} needs a model.")
         if self.augment and self.model is not None:
             raise ValueError(
                 "augment=True changes pictures in training, but a model reads each of them once; "

@@ -52,7 +52,7 @@ def load(name: str, size: int | None, allow_pickle: bool) -> Vision:
         from transformers import AutoModel
         from transformers.utils import cached_file
     except ImportError as error:
-        raise needs("transformers", f"model={name!r}", "images") from error
+        raise needs("transformers", f"model={name!r}") from error
     safely = {} if allow_pickle else {"use_safetensors": True}
     try:
         network = AutoModel.from_pretrained(name, trust_remote_code=False, **safely)
