@@ -127,6 +127,12 @@ def test_files_of_another_rate_are_resampled(tmp_path):
     assert_allclose(here[5:-5, band], wanted[5:-5, band], atol=0.3)
 
 
+def test_a_rate_below_that_of_files_is_not_passed_over(tmp_path):
+    wavfile.write(tmp_path / "a.wav", RATE, tone(440))
+    with pytest.warns(UserWarning, match="give sample_rate=8000"):
+        AudioEncoder().read([tmp_path / "a.wav"])
+
+
 def test_the_beginning_of_recordings(tmp_path):
     wavfile.write(tmp_path / "a.wav", RATE, tone(440, seconds=2))
     begun = AudioEncoder(RATE, max_seconds=0.5).read([tmp_path / "a.wav"])

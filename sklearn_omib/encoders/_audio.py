@@ -127,7 +127,15 @@ class AudioEncoder(FileEncoder):
         rate = self.sample_rate or FILE_RATE
         if isinstance(item, (str, PurePath)):
             with naming(item):
-                wave = _resampled(*_of_file(item, self.max_seconds), rate)
+                wave, found = _of_file(item, self.max_seconds)
+            if self.sample_rate is None and found < rate:
+                warnings.warn(
+                    f"{str(item)!r} has {found} samples per second, less than the {rate} that "
+                    f"files are resampled to, so that upper bands are empty; give sample_rate="
+                    f"{found}.",
+                    stacklevel=2,
+                )
+            wave = _resampled(wave, found, rate)
         elif self.sample_rate is None:
             raise ValueError(
                 "is a recording as an array, which does not tell its samples per second; give "

@@ -25,10 +25,10 @@ from ._vision import (
     Cut,
     Vision,
     as_half,
+    at_rest,
     cut,
     embeddings,
     load,
-    resting,
     through,
 )
 
@@ -93,14 +93,18 @@ class ImageEncoder(FileEncoder):
     ----------
     mean_, scale_ : ndarray of shape (n_columns,)
         Of embeddings of training rows.
-    pca_ : PCA or None
-        What reduces them.
+    components_ : ndarray of shape (n_components, n_columns) or None
+        What they are reduced to.
 
     Notes
     -----
     Files need Pillow, ``pip install 'sklearn-omib[images]'``, and so do pictures of another size
     than ``size``. They are turned as their camera says, laid on white where they are transparent,
     and at no time all in memory.
+
+    Layers that are trained further must come one after the other, which is looked at. Where a
+    module has them otherwise, give its parts in their order, as of EfficientNet:
+    ``torch.nn.Sequential(net._conv_stem, net._bn0, net._swish, *net._blocks)``.
 
     Of a model by name or folder no weights are stored with the encoder: where that is loaded again,
     the model must be there.
@@ -160,9 +164,8 @@ class ImageEncoder(FileEncoder):
         vision = self._vision()
         device = resolve_device(self.device)
         if self.trainable_layers:
-            parts = list(self._first_layers(items, vision, device))
-            return np.concatenate(parts)
-        return np.concatenate(list(self._embeddings(items, vision, device)))
+            return self._first_layers(items, vision, device)
+        return self._embeddings(items, vision, device)
 
     def _pictures(self, items: Block, form: Form, alone: str | None = None) -> Iterator[Array]:
         """Pictures of every item, (n_pictures, 3, height, width); of several is an error."""
@@ -178,23 +181,29 @@ class ImageEncoder(FileEncoder):
 
         return each(pixels, items)
 
-    def _embeddings(self, items: Block, vision: Vision, device: torch.device) -> Iterator[Array]:
-        with resting(vision.network, device) as network:
-            for batch in batches(self._pictures(items, vision.form), self.batch_size):
-                pixels = torch.from_numpy(np.concatenate(batch)).split(self.batch_size)
-                rows = [embeddings(network, vision.numbers(part.to(device))) for part in pixels]
-                each_picture = torch.cat(rows).float().cpu().numpy()
-                counts = np.array(list(map(len, batch)))
-                total = np.add.reduceat(each_picture, np.cumsum(counts) - counts)
-                yield total / counts[:, None].astype(np.float32)
+    @torch.inference_mode()
+    def _embeddings(self, items: Block, vision: Vision, device: torch.device) -> Array:
+        """One row for each item, the mean over its pictures."""
+        network, means = at_rest(vision.network, device), []
+        for batch in batches(self._pictures(items, vision.form), self.batch_size):
+            pixels = torch.from_numpy(np.concatenate(batch)).split(self.batch_size)
+            rows = [embeddings(network, vision.numbers(part.to(device))) for part in pixels]
+            each_picture = torch.cat(rows).float().cpu().numpy()
+            counts = np.array(list(map(len, batch)))
+            total = np.add.reduceat(each_picture, np.cumsum(counts) - counts)
+            means.append(total / counts[:, None].astype(np.float32))
+        return np.concatenate(means)
 
-    def _first_layers(self, items: Block, vision: Vision, device: torch.device) -> Iterator[Array]:
-        with resting(vision.network, device) as network:
-            first = self._cut(network, vision.form, device).first
-            pictures = self._pictures(items, vision.form, "trainable_layers=0")
-            for batch in batches(pictures, self.batch_size):
-                pixels = torch.from_numpy(np.concatenate(batch)).to(device)
-                yield as_half(through(first, vision.numbers(pixels)))
+    @torch.inference_mode()
+    def _first_layers(self, items: Block, vision: Vision, device: torch.device) -> Array:
+        """What is ahead of the layers that are trained: (n_items, ...), float16."""
+        network = at_rest(vision.network, device)
+        first = self._cut(network, vision.form, device).first
+        pictures = self._pictures(items, vision.form, "trainable_layers=0")
+        return np.concatenate([
+            as_half(through(first, vision.numbers(torch.from_numpy(np.concatenate(b)).to(device))))
+            for b in batches(pictures, self.batch_size)
+        ])  # fmt: skip
 
     def _vision(self) -> Vision:
         if isinstance(self.model, nn.Module):
@@ -243,7 +252,7 @@ class ImageEncoder(FileEncoder):
 
     # -- what is learned of training rows ---------------------------------------------------
     def _learn(self, features: Block, y: Array | None) -> None:
-        self.mean_ = self.scale_ = self.pca_ = None
+        self.mean_ = self.scale_ = self.components_ = None
         if features.ndim != 2:
             return
         values = np.asarray(features, dtype=np.float32)
@@ -254,8 +263,8 @@ class ImageEncoder(FileEncoder):
         if n_components is not None:
             pca = PCA(n_components, random_state=0).fit((values - self.mean_) / self.scale_)
             # components keep their proportions: to scale the least up would be to add noise
-            self.unit_ = float(np.sqrt(pca.explained_variance_.mean())) or 1.0
-            self.pca_ = pca
+            unit = np.sqrt(pca.explained_variance_.mean()) or 1
+            self.components_ = (pca.components_ / unit).astype(np.float32)
 
     def _n_components(self, n_rows: int, n_columns: int) -> int | None:
         if self.n_components is None:
@@ -270,9 +279,7 @@ class ImageEncoder(FileEncoder):
         if self.mean_ is None:
             return features
         values = ((features - self.mean_) / self.scale_).astype(np.float32)
-        if self.pca_ is None:
-            return values
-        return (self.pca_.transform(values) / self.unit_).astype(np.float32)
+        return values if self.components_ is None else values @ self.components_.T
 
     # -- what is trained --------------------------------------------------------------------
     def module(self, shape: tuple[int, ...], hidden_dim: int) -> str | nn.Module:
@@ -287,6 +294,7 @@ class ImageEncoder(FileEncoder):
         if not self.trainable_layers:
             return "auto"
         vision = self._vision()
-        with resting(vision.network, torch.device("cpu")) as network:
-            last = self._cut(network, vision.form, torch.device("cpu")).last
+        cpu = torch.device("cpu")
+        with torch.no_grad():
+            last = self._cut(at_rest(vision.network, cpu), vision.form, cpu).last
         return deepcopy(last).requires_grad_(True)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from copy import deepcopy
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -98,19 +97,12 @@ def _sides(size: Any) -> dict[str, int]:
 
 
 # -- embeddings -----------------------------------------------------------------------------
-@contextmanager
-def resting(network: nn.Module, device: torch.device) -> Iterator[nn.Module]:
-    """A network in evaluation mode on a device; afterwards it is as it was."""
-    if any(p.device != device for p in network.parameters()):
-        network = deepcopy(network).to(device)
-    modes = {part: part.training for part in network.modules()}
-    network.eval()
-    try:
-        with torch.inference_mode():
-            yield network
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
+def at_rest(network: nn.Module, device: torch.device) -> nn.Module:
+    """A network in evaluation mode on a device: a copy, where it was not, as others may use it."""
+    moves = any(p.device != device for p in network.parameters())
+    if moves or any(part.training for part in network.modules()):
+        network = deepcopy(network).to(device).eval()
+    return network
 
 
 def embeddings(network: nn.Module, numbers: Tensor) -> Tensor:
