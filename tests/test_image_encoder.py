@@ -360,6 +360,7 @@ def saved(kind, folder):
     return str(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ResNet", "ConvNext", "ViT", "Dinov2"])
 def test_models_of_transformers_and_their_last_layers(kind, tmp_path):
     folder = saved(kind, tmp_path)

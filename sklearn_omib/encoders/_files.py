@@ -95,6 +95,19 @@ def batches(parts: Iterable[A], size: int) -> Iterator[list[A]]:
         yield batch
 
 
+def gathered(parts: Iterable[Array], n_rows: int) -> Array:
+    """Rows of several arrays in one, which are never held twice."""
+    whole, start = None, 0
+    for part in parts:
+        if whole is None:
+            whole = np.empty((n_rows, *part.shape[1:]), part.dtype)
+        whole[start : start + len(part)] = part
+        start += len(part)
+    if whole is None:
+        raise TypeError("is missing in every sample; leave it out.")
+    return whole
+
+
 def needs(module: str, what: str, extra: str | None = None) -> ImportError:
     """The error that says how to install what is not there."""
     wanted = module if extra is None else f"'sklearn-omib[{extra}]'"

@@ -16,7 +16,7 @@ from .._typing import Array, Block
 from ..nn.encoders import Conv2dEncoder
 from ..nn.pictures import Pixels, ResNet18
 from ..training.devices import resolve_device
-from ._files import FileEncoder, batches, each
+from ._files import FileEncoder, batches, each, gathered
 from ._pixels import LAYOUTS, Form, pixels_of
 from ._vision import (
     DEFAULT_SIZE,
@@ -160,12 +160,9 @@ class ImageEncoder(FileEncoder):
         self._check()
         if self.model is None:
             form = Form(self.size or OWN_SIZE, self.size or OWN_SIZE)
-            return np.concatenate(list(self._pictures(items, form, "a model")))
-        vision = self._vision()
-        device = resolve_device(self.device)
-        if self.trainable_layers:
-            return self._first_layers(items, vision, device)
-        return self._embeddings(items, vision, device)
+            return gathered(self._pictures(items, form, "a model"), len(items))
+        made = self._first_layers if self.trainable_layers else self._embeddings
+        return gathered(made(items, self._vision(), resolve_device(self.device)), len(items))
 
     def _pictures(self, items: Block, form: Form, alone: str | None = None) -> Iterator[Array]:
         """Pictures of every item, (n_pictures, 3, height, width); of several is an error."""
@@ -182,28 +179,26 @@ class ImageEncoder(FileEncoder):
         return each(pixels, items)
 
     @torch.inference_mode()
-    def _embeddings(self, items: Block, vision: Vision, device: torch.device) -> Array:
+    def _embeddings(self, items: Block, vision: Vision, device: torch.device) -> Iterator[Array]:
         """One row for each item, the mean over its pictures."""
-        network, means = at_rest(vision.network, device), []
+        network = at_rest(vision.network, device)
         for batch in batches(self._pictures(items, vision.form), self.batch_size):
             pixels = torch.from_numpy(np.concatenate(batch)).split(self.batch_size)
             rows = [embeddings(network, vision.numbers(part.to(device))) for part in pixels]
             each_picture = torch.cat(rows).float().cpu().numpy()
             counts = np.array(list(map(len, batch)))
             total = np.add.reduceat(each_picture, np.cumsum(counts) - counts)
-            means.append(total / counts[:, None].astype(np.float32))
-        return np.concatenate(means)
+            yield total / counts[:, None].astype(np.float32)
 
     @torch.inference_mode()
-    def _first_layers(self, items: Block, vision: Vision, device: torch.device) -> Array:
+    def _first_layers(self, items: Block, vision: Vision, device: torch.device) -> Iterator[Array]:
         """What is ahead of the layers that are trained: (n_items, ...), float16."""
         network = at_rest(vision.network, device)
         first = self._cut(network, vision.form, device).first
         pictures = self._pictures(items, vision.form, "trainable_layers=0")
-        return np.concatenate([
-            as_half(through(first, vision.numbers(torch.from_numpy(np.concatenate(b)).to(device))))
-            for b in batches(pictures, self.batch_size)
-        ])  # fmt: skip
+        for batch in batches(pictures, self.batch_size):
+            pixels = torch.from_numpy(np.concatenate(batch))
+            yield as_half(through(first, vision.numbers(pixels.to(device))))
 
     def _vision(self) -> Vision:
         if isinstance(self.model, nn.Module):
