@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.io import wavfile
 
 from sklearn_omib.data.raw import as_items
+from sklearn_omib.datasets import data_folder, load_spoken_digits
 from sklearn_omib.encoders import AudioEncoder
 from sklearn_omib.encoders._audio import log_mel, mel_filters
 from sklearn_omib.nn import ResNet18, SequenceBatch, SpectrogramCNN
@@ -231,3 +232,39 @@ def test_networks_learn_the_same_whatever_the_padding(network):
 def test_the_encoder_names_its_network(encoder):
     assert isinstance(encoder.module((50, 40), 8), SpectrogramCNN)
     assert isinstance(AudioEncoder(network="resnet18").module((50, 40), 8), ResNet18)
+
+
+# -- real data ----------------------------------------------------------------------------
+@pytest.mark.slow
+def test_digits_of_other_speakers_are_recognised(tmp_path):
+    """Most words of two speakers who were not heard in training, of ten that there are."""
+    if not (data_folder() / "spoken_digits.zip").exists():
+        pytest.skip("spoken_digits.zip is not there")
+    data = load_spoken_digits(data_home=tmp_path)
+    encoder, y = AudioEncoder(RATE), torch.from_numpy(data.y)
+    features = encoder.read(data.X["sound"])
+    test = np.isin(data.groups, np.unique(data.groups)[-2:])
+    rows = np.flatnonzero(~test)
+    block = encoder.learn(features[rows]).convert(features)
+
+    def batch(rows):
+        return padded([torch.from_numpy(block.sequence(i)).float() for i in rows])
+
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        encoder.module(block.shape[1:], 64), torch.nn.GELU(), torch.nn.Linear(64, 10)
+    )
+    n_epochs, rng = 8, np.random.default_rng(0)
+    optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=25 * n_epochs)
+    alike = rows[np.argsort(block.lengths[rows])].reshape(25, 32)  # of about one length
+    for _ in range(n_epochs):
+        for some in rng.permutation(alike):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(network(batch(some)), y[some]).backward()
+            optimizer.step()
+            schedule.step()
+    network.eval()
+    with torch.no_grad():
+        found = network(batch(np.flatnonzero(test))).argmax(1)
+    assert (found == y[test]).float().mean() > 0.7

@@ -24,7 +24,7 @@ FILE_RATE = 16_000  # of files, where none is stated
 LOWEST_POWER = 1e-10  # of a band, as silence has none
 FRAMES_AT_ONCE = 4096  # of a long recording, so that memory is bounded
 MOST_CHANNELS = 16
-LOUD = 90  # percentile of the levels of steps that stands for the level of a recording
+LOUD = 0.9  # quantile of the levels of steps that stands for the level of a recording
 NETWORKS = {"cnn": SpectrogramCNN, "resnet18": ResNet18}
 
 
@@ -152,7 +152,7 @@ class AudioEncoder(FileEncoder):
         width, step = round(self.window * rate), round(self.hop * rate)
         bands = log_mel(wave, rate, width, step, self.n_mels)
         if not self.keep_level:
-            bands -= np.percentile(bands.mean(1), LOUD)
+            bands -= np.sort(bands.mean(1))[int(LOUD * len(bands))]
         return bands.astype(np.float16)
 
     def _learn(self, features: Block, y: Array | None) -> None:

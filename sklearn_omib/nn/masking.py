@@ -52,7 +52,7 @@ def mean_and_maximum(h: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def halved(mask: Tensor | None) -> Tensor | None:
-    """The mask behind a convolution of stride 2 that is centred on every other step."""
+    """The mask behind what makes one step of two, or of those around every other one."""
     return None if mask is None else mask[:, ::2]
 
 

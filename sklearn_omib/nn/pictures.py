@@ -21,17 +21,17 @@ from .random import AnyGenerator, Dropout, uniform_like
 class SpectrogramCNN(nn.Module):
     """Convolutions over time and frequency that keep the frequency until the end.
 
-    Each block halves time and frequency; what is left of the frequencies is not averaged but laid
-    side by side, as a band means something else than the one above it. Then follow the mean and
-    the maximum over time, and a linear map.
+    Behind each of them time and frequency are halved by maxima. What is left of the frequencies is
+    not averaged but laid side by side, as a band means something else than the one above it. Then
+    follow the mean and the maximum over time, and a linear map.
 
     Parameters
     ----------
     input_shape : (time, bands)
     hidden_dim : int
         Width of the output.
-    widths : tuple of int, default=(32, 32, 64)
-        Channels of each block.
+    widths : tuple of int, default=(16, 32, 64)
+        Channels of each convolution.
     dropout : float, default=0.2
         On the summary, ahead of the linear map.
     """
@@ -40,12 +40,12 @@ class SpectrogramCNN(nn.Module):
         self,
         input_shape: tuple[int, ...],
         hidden_dim: int,
-        widths: tuple[int, ...] = (32, 32, 64),
+        widths: tuple[int, ...] = (16, 32, 64),
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
         self.convs = nn.ModuleList(
-            nn.Conv2d(a, b, 3, stride=2, padding=1, bias=False) for a, b in pairwise((1, *widths))
+            nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in pairwise((1, *widths))
         )
         self.norms = nn.ModuleList(BatchNorm(width) for width in widths)
         bands = input_shape[1]
@@ -58,8 +58,9 @@ class SpectrogramCNN(nn.Module):
         values, mask = opened(v)
         h = values[:, None]
         for conv, norm in zip(self.convs, self.norms, strict=True):
-            mask = masking.halved(mask)
-            h = masking.kept(F.gelu(norm(conv(h), mask)), mask)
+            # not negative, so that zeros behind the end change no maximum
+            h = masking.kept(F.relu(norm(conv(h), mask)), mask)
+            h, mask = F.max_pool2d(h, 2, ceil_mode=True), masking.halved(mask)
         h = F.gelu(self.over_time(h.transpose(2, 3).flatten(1, 2)))
         return self.out(masking.mean_and_maximum(h, mask))
 
