@@ -1,7 +1,7 @@
 """Encoders of blocks as they come: texts, pictures, recordings, tables."""
 
-from ._audio import AudioEncoder
 from ._base import Encoder
-from ._image import ImageEncoder
+from ._ngrams import NGramEncoder
+from ._table import TableEncoder
 
-__all__ = ["AudioEncoder", "Encoder", "ImageEncoder"]
+__all__ = ["Encoder", "NGramEncoder", "TableEncoder"]

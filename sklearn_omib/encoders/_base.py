@@ -192,7 +192,7 @@ def spread(known: Block, lost: Array) -> Block:
         whole = sparse.vstack([known, mark], format="csr")
         return whole[np.where(lost, known.shape[0], place)]
     if hasattr(known, "iloc"):
-        return known.iloc[place.clip(0)].where(~lost[:, None])
+        return known.iloc[place.clip(0)].mask(np.repeat(lost[:, None], known.shape[1], 1))
     if known.dtype == object:
         whole = np.full(len(lost), None, dtype=object)
     else:

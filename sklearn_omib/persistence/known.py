@@ -12,12 +12,14 @@ from importlib import import_module
 from types import FunctionType
 from typing import Any, TypeAlias
 
+import numpy as np
 import sklearn.compose
 import sklearn.metrics
 import sklearn.model_selection
 import sklearn.preprocessing
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.feature_extraction.text import TfidfTransformer, TfidfVectorizer
 from torch import nn
 
 from .._compat import MetadataRequest, MethodMetadataRequest
@@ -25,9 +27,14 @@ from .._compat import MetadataRequest, MethodMetadataRequest
 Named: TypeAlias = type | Callable[..., Any]
 
 PACKAGE = __name__.partition(".")[0]
-APART = f"{PACKAGE}.baselines"  # which the package does not import by itself
+EMBEDS = "rtdl_num_embeddings"  # small modules, an extra
+APART = (f"{PACKAGE}.baselines", EMBEDS)  # which the package does not import by itself
+PLACES = (f"{PACKAGE}.", f"{EMBEDS}.")
 # ours that are neither estimators nor torch modules
-OURS = ("Classification", "Regression", "AnomalyDetection", "BlockScaler", "BetaBounds", "Recipe")
+OURS = (
+    "Classification", "Regression", "AnomalyDetection", "BlockScaler", "BetaBounds", "Recipe", "Numbers",
+    "Durations", "Dates", "Categories",
+)  # fmt: skip
 SPLITTERS = (
     "GroupKFold", "GroupShuffleSplit", "KFold", "LeaveOneGroupOut", "LeaveOneOut",
     "LeavePGroupsOut", "LeavePOut", "PredefinedSplit", "RepeatedKFold", "RepeatedStratifiedKFold",
@@ -46,6 +53,11 @@ def _others() -> dict[str, Named]:
     found: dict[str, Named] = {
         "sklearn.preprocessing.LabelEncoder": sklearn.preprocessing.LabelEncoder,
         "sklearn.preprocessing.StandardScaler": sklearn.preprocessing.StandardScaler,
+        # of encoders of texts and tables
+        "sklearn.preprocessing.OneHotEncoder": sklearn.preprocessing.OneHotEncoder,
+        "sklearn.feature_extraction.text.TfidfVectorizer": TfidfVectorizer,
+        "sklearn.feature_extraction.text.TfidfTransformer": TfidfTransformer,
+        "numpy.float32": np.float32,
         "sklearn.compose.make_column_selector": sklearn.compose.make_column_selector,
         # of a scoring that is an object, not a name, and of routed metadata
         "sklearn.metrics.Scorer": type(sklearn.metrics.get_scorer("accuracy")),
@@ -79,7 +91,7 @@ def path_of(named: Named) -> str:
 
 
 def _is_ours(named: object) -> bool:
-    if not isinstance(named, type) or not named.__module__.startswith(f"{PACKAGE}."):
+    if not isinstance(named, type) or not f"{named.__module__}.".startswith(PLACES):
         return False
     return issubclass(named, (nn.Module, BaseEstimator)) or named.__name__ in OURS
 
@@ -102,8 +114,8 @@ def known(name: str) -> Named:
     found: Any = _others().get(name)
     if found is None:
         module, _, last = name.rpartition(".")
-        if module == APART:
-            import_module(APART)
+        if module in APART:
+            import_module(module)
         found = getattr(sys.modules.get(module), last, None)
         if not _is_ours(found) or path_of(found) != name:
             raise ValueError(f"{name!r} is not among the classes that a file may name.")
