@@ -12,6 +12,8 @@ from torch import nn
 from .._typing import Array, Block
 from ._base import Encoder
 
+# in scikit-learn's messages
+NO_TERM = ("empty vocabulary", "no terms remain", "documents than min_df")
 FEW, MANY = 100, 5000  # texts from which a term is to be in two, and in five
 
 
@@ -99,7 +101,7 @@ class NGramEncoder(Encoder):
             try:
                 vectorizer.fit(texts)
             except ValueError as error:
-                if "vocabulary" not in str(error) and "no terms remain" not in str(error).lower():
+                if not any(said in str(error) for said in NO_TERM):
                     raise  # of a parameter
                 continue
             # numpy's integers are slow to store

@@ -354,7 +354,9 @@ class _Reader:
         state = self.read(state)
         if isinstance(value, nn.Module):
             state = vars(nn.Module()) | state
-        if hasattr(value, "__plain__"):
+        if hasattr(value, "__from_plain__"):  # what is made again of its state
+            value.__from_plain__(state)
+        elif hasattr(value, "__plain__"):
             value.__dict__.update(state)
         elif hasattr(value, "__setstate__"):
             value.__setstate__(state)
