@@ -41,7 +41,7 @@ LAYERS = [
     ["data", "persistence"],
     ["information", "preprocessing", "datasets"],
     ["training"],
-    ["methods", "tasks"],
+    ["methods", "tasks", "encoders"],
     ["_estimator"],
     ["_classifier", "_regressor", "_detector"],
     ["_search", "baselines"],
@@ -50,8 +50,8 @@ LAYERS = [
     ["__init__"],
 ]
 FOLDERS = {
-    "data", "datasets", "information", "inspection", "methods", "nn", "persistence", "tasks",
-    "training",
+    "data", "datasets", "encoders", "information", "inspection", "methods", "nn", "persistence",
+    "tasks", "training",
 }  # fmt: skip
 
 
