@@ -193,12 +193,16 @@ def test_arrays_of_numbers(rng):
 def test_embedded_numbers(table, numbers):
     pytest.importorskip("rtdl_num_embeddings")
     encoder = TableEncoder(numbers=numbers).fit(table)
-    found = torch.from_numpy(np.nan_to_num(encoder.transform(table)))
-    # estimators put columns behind that say where values lack
-    found = torch.cat([found, torch.zeros(N_ROWS, 2)], 1)
+    found = torch.from_numpy(encoder.transform(table))
+    names = list(encoder.get_feature_names_out())
+    assert found.isfinite().all() and found.shape == (N_ROWS, len(names))
+    assert "age_missing" in names and "smokes_missing" not in names
     module = encoder.module((found.shape[1],), 12)
     assert module(found).shape == (N_ROWS, 12)
-    assert module.columns.tolist() == [0, 1, found.shape[1] - 4, found.shape[1] - 3]
+    embedded = [names[i] for i in module.columns.tolist()]
+    assert embedded == ["age", "written", "stay", "smokes"]
+    # the estimator's own scaling changes nothing
+    torch.testing.assert_close(found[:, module.columns].std(0, correction=0), torch.ones(4))
     again = pickle.loads(pickle.dumps(module))
     torch.testing.assert_close(again(found), module(found))
     torch.testing.assert_close(stored(module)(found), module(found))

@@ -29,10 +29,10 @@ MOST_BINS = 48
 class TableEncoder(Encoder):
     """Tables of numbers, categories and dates, with gaps, as numbers.
 
-    Numbers stay as they are, gaps included, and so do texts that are numbers; True and False are 1
-    and 0. A category has a column of its own, and so have gaps; rare categories share one, which
-    new ones join. A date is the days since the first of the training rows, and sine and cosine of
-    month, weekday and hour, of those that differ; a duration is days.
+    Numbers stay as they are, gaps included, which an estimator fills; so do texts that are numbers.
+    True and False are 1 and 0. A category has a column of its own, and so have gaps; rare
+    categories share one, which new ones join. A date is the days since the first of the training
+    rows, and sine and cosine of month, weekday and hour, of those that differ; a duration is days.
 
     Parameters
     ----------
@@ -98,12 +98,16 @@ class TableEncoder(Encoder):
             self.columns_.append(self._column(str(name), values).learn(values))
         parts = self._parts(features)
         self.is_sparse_ = self.numbers == "linear" and self._is_wide(parts)
-        # sparse tables and embeddings have gaps filled, and unit scale, before anything else
-        self.scale_: dict[int, tuple[Array, Array]] = {}
-        for place, part in enumerate(parts):
-            if not sparse.issparse(part):
-                self.scale_[place] = _scale(part)
-        self.bins_ = [_edges(column) for column in self._embedded(features).T]
+        # sparse tables and embeddings get numbers at unit scale and without gaps
+        self.scales_: dict[int, tuple[Array, Array]] = {}
+        self.gaps_: list[int] = []
+        if self.is_sparse_ or self.numbers != "linear":
+            dense = {i: part for i, part in enumerate(parts) if not sparse.issparse(part)}
+            self.scales_ = {i: _scale(part) for i, part in dense.items()}
+            self.gaps_ = [i for i, part in dense.items() if np.isnan(part).any()]
+        self.bins_: list[Array] = []
+        if self.numbers == "piecewise":
+            self.bins_ = [_edges(column) for column in self._convert(features)[:, self._at()].T]
 
     def _column(self, name: str, values: pd.Series) -> Column:
         kind = kind_of_column(name, values)
@@ -135,42 +139,35 @@ class TableEncoder(Encoder):
         return n_columns > WIDE and n_stored < (1 - MOSTLY) * n_columns * parts[0].shape[0]
 
     def _convert(self, features: Block) -> Block:
-        parts = self._parts(features)
-        if not self.is_sparse_:
-            if self.numbers != "linear":
-                parts = [self._scaled(place, part) for place, part in enumerate(parts)]
-            parts = [part.toarray() if sparse.issparse(part) else part for part in parts]
-            with np.errstate(over="ignore"):
-                return np.concatenate(parts, 1).astype(np.float32)
-        filled = []
-        for place, part in enumerate(parts):
-            if sparse.issparse(part):
-                filled.append(part)
+        parts = []
+        for place, part in enumerate(self._parts(features)):
+            if place not in self.scales_:
+                parts.append(part)
                 continue
-            filled.append(sparse.csr_matrix(np.nan_to_num(self._scaled(place, part))))
-            filled.append(sparse.csr_matrix(np.isnan(part[:, :1]), dtype=np.float32))
-        return sparse.csr_matrix(sparse.hstack(filled, format="csr"), dtype=np.float32)
+            mean, scale = self.scales_[place]
+            parts.append(np.nan_to_num((part - mean) / scale))
+            if place in self.gaps_:
+                parts.append(np.isnan(part[:, :1]))
+        if self.is_sparse_:
+            return sparse.csr_matrix(sparse.hstack(parts, format="csr"), dtype=np.float32)
+        dense = [part.toarray() if sparse.issparse(part) else part for part in parts]
+        with np.errstate(over="ignore"):
+            return np.concatenate(dense, 1).astype(np.float32)
 
-    def _scaled(self, place: int, part: Block) -> Block:
-        """A column of numbers at the scale of training rows; others as they are."""
-        if place not in self.scale_:
-            return part
-        mean, scale = self.scale_[place]
-        return (part - mean) / scale
+    def _names(self) -> list[list[str]]:
+        """Of the columns behind convert, for each column of the table."""
+        lost = [[f"{column.name}_missing"] for column in self.columns_]
+        return [
+            column.names() + (lost[place] if place in self.gaps_ else [])
+            for place, column in enumerate(self.columns_)
+        ]
 
     # -- the part that is trained -----------------------------------------------------------
     def _at(self) -> list[int]:
         """Which columns behind convert are embedded: numbers and durations."""
-        widths = [len(column.names()) for column in self.columns_]
-        start = np.cumsum([0, *widths]).tolist()
+        start = np.cumsum([0, *map(len, self._names())]).tolist()
         told = zip(self.columns_, start, strict=False)
         return [at for column, at in told if isinstance(column, (Numbers, Durations))]
-
-    def _embedded(self, table: pd.DataFrame) -> Array:
-        """Values of training rows that are embedded: (n_rows, n_embedded)."""
-        if self.numbers != "piecewise":
-            return np.empty((len(table), 0))
-        return np.asarray(self._convert(table))[:, self._at()]
 
     def module(self, shape: tuple[int, ...], hidden_dim: int) -> str | nn.Module:
         """By itself the network that estimators take; else one that embeds numbers first."""
@@ -184,12 +181,7 @@ class TableEncoder(Encoder):
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> Array:
         """Names of columns, with the category, the part of a date, or ``missing`` behind it."""
         check_is_fitted(self, "columns_")
-        names = []
-        for place, column in enumerate(self.columns_):
-            names += column.names()
-            if self.is_sparse_ and place in self.scale_:
-                names.append(f"{column.name}_missing")
-        return np.array(names, dtype=object)
+        return np.array([name for names in self._names() for name in names], dtype=object)
 
 
 class EmbeddedTable(nn.Module):
@@ -237,19 +229,15 @@ def _embedding(kind: str, n_columns: int, bins: list[Array]) -> nn.Module:
 
 
 def _scale(values: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation of columns, which may lack all values."""
+    """Mean of columns, which may lack all values, and their deviation once gaps are the mean."""
     known = ~np.isnan(values)
-    n_known = known.sum(0).clip(1)
-    mean = np.where(known, values, 0).sum(0) / n_known
-    scale = np.sqrt((np.where(known, values - mean, 0) ** 2).sum(0) / n_known)
+    mean = np.where(known, values, 0).sum(0) / known.sum(0).clip(1)
+    scale = np.where(known, values - mean, 0).std(0)
     return mean, np.where(scale > 0, scale, 1.0)
 
 
 def _edges(values: Array) -> Array:
     """Quantiles of a column, of which no two are the same; at least two."""
-    known = values[~np.isnan(values)].astype(np.float64)
-    if not len(known):
-        return np.array([-1.0, 1.0])
-    n_bins = int(np.clip(len(known) // 4, 2, MOST_BINS))
-    edges = np.unique(np.quantile(known, np.linspace(0, 1, n_bins + 1)).astype(np.float32))
+    n_bins = int(np.clip(len(values) // 4, 2, MOST_BINS))
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, n_bins + 1)))
     return edges if len(edges) > 1 else np.array([edges[0] - 1, edges[0] + 1])
