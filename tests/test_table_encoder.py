@@ -197,7 +197,7 @@ def test_embedded_numbers(table, numbers):
     names = list(encoder.get_feature_names_out())
     assert found.isfinite().all() and found.shape == (N_ROWS, len(names))
     assert "age_missing" in names and "smokes_missing" not in names
-    module = encoder.module((found.shape[1],), 12)
+    module = encoder.module((found.shape[1],), 12)((found.shape[1],))
     assert module(found).shape == (N_ROWS, 12)
     embedded = [names[i] for i in module.columns.tolist()]
     assert embedded == ["age", "written", "stay", "smokes"]

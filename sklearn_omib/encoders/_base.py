@@ -14,6 +14,7 @@ from torch import nn
 from .._typing import Array, Block
 from ..data.ragged import Ragged
 from ..data.raw import KINDS, as_items, kind_of, missing_items
+from ..nn.encoders import Factory
 
 
 class Encoder(TransformerMixin, BaseEstimator):
@@ -50,8 +51,8 @@ class Encoder(TransformerMixin, BaseEstimator):
         """What the module reads: (n_items, ...), CSR or Ragged."""
         return features
 
-    def module(self, shape: tuple[int, ...], hidden_dim: int) -> str | nn.Module:
-        """The part that is trained: a name of the estimator's encoders, or a module.
+    def module(self, shape: tuple[int, ...], hidden_dim: int) -> str | nn.Module | Factory:
+        """The part that is trained: a name of the estimator's encoders, a module, or its factory.
 
         Parameters
         ----------
@@ -62,10 +63,11 @@ class Encoder(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        str or torch.nn.Module
+        str, torch.nn.Module or callable
             A module reads (batch, *shape), or of Ragged a ``SequenceBatch``, and returns (batch,
             any width). Parts of it that were trained before have an attribute ``learning_rate``,
-            at which they are trained further.
+            at which they are trained further. A callable makes a module of the shape of a sample,
+            once for each network, and draws its initial weights.
         """
         return "auto"
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from ..data.raw import KINDS
+from ._audio import AudioEncoder
 from ._base import Encoder
+from ._image import ImageEncoder
+from ._ngrams import NGramEncoder
 from ._sequence import SequenceEncoder
+from ._table import TableEncoder
 
-DEFAULTS: dict[str, type[Encoder]] = {"sequence": SequenceEncoder}
+DEFAULTS: dict[str, type[Encoder]] = {
+    "text": NGramEncoder,
+    "table": TableEncoder,
+    "image": ImageEncoder,
+    "image file": ImageEncoder,
+    "sound file": AudioEncoder,
+    "sequence": SequenceEncoder,
+}
 
 
 def default_encoder(kind: str) -> Encoder:
-    """An unfitted encoder of a kind of items.
-
-    Raises
-    ------
-    TypeError
-        If there is none without being told more.
-    """
-    if kind not in DEFAULTS:
-        raise TypeError(f"holds {KINDS[kind]}; name their encoder in `encoders`.")
+    """An unfitted encoder of a kind of items."""
     return DEFAULTS[kind]()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from .._typing import Array, Block
+from ..nn.encoders import Factory
 from ..nn.layers import mlp
 from ._base import Encoder
 from ._columns import Categories, Column, Durations, Numbers, kind_of_column, values_of
@@ -169,14 +171,14 @@ class TableEncoder(Encoder):
         told = zip(self.columns_, start, strict=False)
         return [at for column, at in told if isinstance(column, (Numbers, Durations))]
 
-    def module(self, shape: tuple[int, ...], hidden_dim: int) -> str | nn.Module:
+    def module(self, shape: tuple[int, ...], hidden_dim: int) -> str | nn.Module | Factory:
         """By itself the network that estimators take; else one that embeds numbers first."""
         check_is_fitted(self, "columns_")
         columns = self._at()
         if self.numbers == "linear" or not columns:
             return "auto"
-        embedding = _embedding(self.numbers, len(columns), self.bins_)
-        return EmbeddedTable(embedding, columns, shape[0], hidden_dim)
+        _embeddings(self.numbers)
+        return partial(embedded_table, self.numbers, self.bins_, columns, hidden_dim)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> Array:
         """Names of columns, with the category, the part of a date, or ``missing`` behind it."""
@@ -213,19 +215,32 @@ class EmbeddedTable(nn.Module):
         return self.layers(torch.cat([embedded, v[:, self.get_buffer("others")]], 1))
 
 
-def _embedding(kind: str, n_columns: int, bins: list[Array]) -> nn.Module:
+def embedded_table(
+    kind: str, bins: list[Array], columns: list[int], hidden_dim: int, shape: tuple[int, ...]
+) -> EmbeddedTable:
+    """A module with new weights, for samples of a shape."""
+    rtdl = _embeddings(kind)
+    embedding: nn.Module
+    if kind == "periodic":
+        embedding = rtdl.PeriodicEmbeddings(len(columns), EMBEDDING_DIM, lite=False)
+    else:
+        edges = [torch.as_tensor(edges, dtype=torch.float32) for edges in bins]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*just two bin edges")  # of columns of two values
+            embedding = rtdl.PiecewiseLinearEmbeddings(
+                edges, EMBEDDING_DIM, activation=False, version="B"
+            )
+    return EmbeddedTable(embedding, columns, shape[0], hidden_dim)
+
+
+def _embeddings(kind: str) -> Any:
     try:
-        import rtdl_num_embeddings as rtdl
+        import rtdl_num_embeddings
     except ImportError as error:
         raise ImportError(
             f"numbers={kind!r} needs rtdl-num-embeddings: pip install 'sklearn-omib[tables]'."
         ) from error
-    if kind == "periodic":
-        return rtdl.PeriodicEmbeddings(n_columns, EMBEDDING_DIM, lite=False)
-    edges = [torch.as_tensor(edges, dtype=torch.float32) for edges in bins]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*just two bin edges")  # of columns of two values
-        return rtdl.PiecewiseLinearEmbeddings(edges, EMBEDDING_DIM, activation=False, version="B")
+    return rtdl_num_embeddings
 
 
 def _scale(values: Array) -> tuple[Array, Array]:

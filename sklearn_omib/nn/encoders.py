@@ -363,7 +363,6 @@ def build_encoder(
     encoder: str | nn.Module | Factory,
     sample_shape: tuple[int, ...],
     is_sparse: bool,
-    is_ragged: bool = False,
     *,
     hidden_dim: int,
     n_layers: int,

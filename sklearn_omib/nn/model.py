@@ -162,7 +162,7 @@ class FusionNetwork(nn.Module):
                 encoders[name],
                 shape,
                 name in sparse,
-                name in ragged,
+                is_ragged=name in ragged,
                 hidden_dim=hidden_dim,
                 n_layers=n_layers,
                 dropout=dropout,

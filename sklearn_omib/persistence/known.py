@@ -18,6 +18,7 @@ import sklearn.metrics
 import sklearn.model_selection
 import sklearn.preprocessing
 import torch
+from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.feature_extraction.text import TfidfTransformer, TfidfVectorizer
 from torch import nn
@@ -32,8 +33,8 @@ APART = (f"{PACKAGE}.baselines", EMBEDS)  # which the package does not import by
 PLACES = (f"{PACKAGE}.", f"{EMBEDS}.")
 # ours that are neither estimators nor torch modules
 OURS = (
-    "Classification", "Regression", "AnomalyDetection", "BlockScaler", "BetaBounds", "Recipe", "Numbers",
-    "Durations", "Dates", "Categories",
+    "Classification", "Regression", "AnomalyDetection", "BlockScaler", "BetaBounds", "Recipe",
+    "Ragged", "Numbers", "Durations", "Dates", "Categories",
 )  # fmt: skip
 SPLITTERS = (
     "GroupKFold", "GroupShuffleSplit", "KFold", "LeaveOneGroupOut", "LeaveOneOut",
@@ -58,6 +59,7 @@ def _others() -> dict[str, Named]:
         "sklearn.feature_extraction.text.TfidfVectorizer": TfidfVectorizer,
         "sklearn.feature_extraction.text.TfidfTransformer": TfidfTransformer,
         "numpy.float32": np.float32,
+        "scipy.sparse.csr_matrix": sparse.csr_matrix,
         "sklearn.compose.make_column_selector": sklearn.compose.make_column_selector,
         # of a scoring that is an object, not a name, and of routed metadata
         "sklearn.metrics.Scorer": type(sklearn.metrics.get_scorer("accuracy")),
