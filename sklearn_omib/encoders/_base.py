@@ -37,7 +37,7 @@ class Encoder(TransformerMixin, BaseEstimator):
     @property
     def fine_tunes(self) -> bool:
         """Whether :meth:`module` has parts that were trained before and are trained further."""
-        return False
+        return bool(getattr(self, "trainable_layers", 0))
 
     # -- what a child says ------------------------------------------------------------------
     def _read(self, items: Block) -> Block:

@@ -382,8 +382,6 @@ def build_encoder(
         module. Modules are copied, also what a factory returns, and never trained in place.
     sample_shape : tuple of int
     is_sparse : bool
-    is_ragged : bool, default=False
-        Whether the encoder reads a :class:`SequenceBatch`.
     hidden_dim, n_layers : int
     dropout, input_dropout : float
     stack : int or None, default=None
