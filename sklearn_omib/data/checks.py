@@ -128,9 +128,11 @@ def _validate_table(
 ) -> ModalityDict:
     """One table: a single modality, cut by a specification, or the blocks of fit flattened."""
     X = as_lazy(as_table(X))
-    if isinstance(X, (list, tuple)) and any(map(is_item, X)):
+    if isinstance(X, pd.Series) or (isinstance(X, (list, tuple)) and any(map(is_item, X))):
         X = as_items(X)
     X = X if hasattr(X, "shape") else as_array(SINGLE_MODALITY, X)
+    if len(X.shape) == 1 and getattr(X, "dtype", np.dtype(float)).kind == "U":
+        X = X.astype(object)
     flattened = (
         not reset and modalities is None and list(estimator.modalities_) != [SINGLE_MODALITY]
     )

@@ -388,9 +388,10 @@ def naming_modality(name: str) -> Iterator[None]:
     """Put the name of the modality before the message of an error."""
     try:
         yield
-    except (ValueError, TypeError, ReadError) as error:
-        kinds = (kind for kind in (ReadError, ValueError, TypeError) if isinstance(error, kind))
-        raise next(kinds)(f"Modality {name!r}: {error}") from error
+    except (ValueError, TypeError, OSError) as error:
+        kind = ReadError if isinstance(error, OSError) else ValueError
+        kind = TypeError if isinstance(error, TypeError) else kind
+        raise kind(f"Modality {name!r}: {error}") from error
 
 
 def as_block(name: str, block: Block) -> Block:

@@ -156,7 +156,7 @@ class AudioEncoder(FileEncoder):
         return bands.astype(np.float16)
 
     def _learn(self, features: Block, y: Array | None) -> None:
-        steps = features.used().astype(np.float32)
+        steps = features.compact().values.astype(np.float32)
         self.mean_ = steps.mean(0, dtype=np.float64).astype(np.float32)
         deviation = steps.std(0, dtype=np.float64)
         # a band that never changes, of recordings that were of a lower rate, stays without a voice

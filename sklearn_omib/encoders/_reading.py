@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import clone
@@ -14,6 +14,9 @@ from ..data.ragged import Ragged
 from ..data.raw import is_raw, kind_of
 from ._base import Encoder, missing_features, spread
 from ._defaults import default_encoder
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class ReadsItems:
@@ -29,6 +32,56 @@ class ReadsItems:
     hidden_dim: int
     encoders_: dict[str, Encoder]
     _absent: dict[str, Block]  # a sample without the modality, as its module reads it
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters by name; when ``deep``, also those of encoders, as ``encoders__text__model``.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+
+        Returns
+        -------
+        dict of str to object
+        """
+        params: dict[str, Any] = super().get_params(deep)  # type: ignore[misc]
+        if deep:
+            for name, encoder in self._own_encoders().items():
+                params[f"encoders__{name}"] = encoder
+                for parameter, value in encoder.get_params().items():
+                    params[f"encoders__{name}__{parameter}"] = value
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by name, those of encoders as ``encoders__text__model``.
+
+        Parameters
+        ----------
+        **params : object
+
+        Returns
+        -------
+        self : object
+        """
+        if "encoders" in params:
+            self.encoders = params.pop("encoders")
+        own = self._own_encoders()
+        named = {key: key.split("__", 2) for key in params if key.startswith("encoders__")}
+        named = {key: parts for key, parts in named.items() if parts[1] in own}
+        for key in sorted(named, key=len):  # an encoder before its parameters
+            _, name, *parameter = named[key]
+            value = params.pop(key)
+            self.encoders = dict(self.encoders)
+            if parameter:
+                self.encoders[name] = clone(self.encoders[name]).set_params(**{parameter[0]: value})
+            else:
+                self.encoders[name] = value
+        return super().set_params(**params)  # type: ignore[misc]
+
+    def _own_encoders(self) -> dict[str, Encoder]:
+        """Encoders with parameters among those given by modality."""
+        given = self.encoders if isinstance(self.encoders, Mapping) else {}
+        return {name: one for name, one in given.items() if isinstance(one, Encoder)}
 
     def _reads_items(self, name: str, block: Block, reset: bool) -> bool:
         """Whether a modality is encoded first: as in fit, or by its kind."""
