@@ -386,8 +386,15 @@ def test_models_of_transformers_and_their_last_layers(kind, tmp_path):
     assert_allclose(again, whole, atol=2e-2)
 
 
-def test_a_model_that_is_not_there_says_so(tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_a_model_that_is_not_there_says_so(tmp_path):
     pytest.importorskip("transformers")
-    (tmp_path / "config.json").write_text('{"model_type": "resnet"}')
+    pictures = drawn(2, 8, 8, 3)
     with pytest.raises(OSError, match="not a folder of a model"):
-        ImageEncoder(str(tmp_path)).read(drawn(2, 8, 8, 3))
+        ImageEncoder(tmp_path / "none").read(pictures)
+    folder = saved("ResNet", tmp_path)
+    weights = tmp_path / "model.safetensors"
+    torch.save({}, tmp_path / "pytorch_model.bin")
+    weights.unlink()
+    with pytest.raises(OSError, match="needs allow_pickle=True"):
+        ImageEncoder(folder).read(pictures)

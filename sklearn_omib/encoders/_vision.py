@@ -57,7 +57,8 @@ def load(name: str, size: int | None, allow_pickle: bool) -> Vision:
         network = AutoModel.from_pretrained(name, trust_remote_code=False, **safely)
         path = cached_file(name, "preprocessor_config.json")
     except OSError as error:
-        hint = "" if allow_pickle else " A model without safetensors needs allow_pickle=True."
+        without = "safetensors" in str(error) and not allow_pickle
+        hint = " A model without safetensors needs allow_pickle=True." if without else ""
         raise OSError(
             f"model={name!r} is not a folder of a model, nor one that can be fetched from the "
             f"Hugging Face hub; without a network, give a folder that it was saved in. ({error})"
