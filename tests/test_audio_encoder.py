@@ -12,7 +12,7 @@ from sklearn_omib.data.raw import as_items
 from sklearn_omib.datasets import data_folder, load_spoken_digits
 from sklearn_omib.encoders import AudioEncoder
 from sklearn_omib.encoders._audio import log_mel, mel_filters
-from sklearn_omib.nn import ResNet18, SequenceBatch, SpectrogramCNN
+from sklearn_omib.nn import ResNet18, SequenceBatch, SpectrogramCNN, build_encoder
 
 RATE = 8000
 RNG = np.random.default_rng(0)
@@ -173,7 +173,7 @@ def test_bands_have_unit_scale_over_the_steps_of_training_rows(encoder):
     waves = [RNG.normal(size=n) * RNG.uniform(0.1, 1, n) for n in (900, 2000, 4000, 1200)]
     features = encoder.read(as_items(waves))
     encoder.learn(features[:3])
-    steps = encoder.convert(features[:3]).used().astype(np.float64)
+    steps = encoder.convert(features[:3]).compact().values.astype(np.float64)
     assert_allclose(steps.mean(0), 0, atol=5e-3)
     assert_allclose(steps.std(0), 1, atol=5e-3)
     again = pickle.loads(pickle.dumps(encoder))
@@ -227,6 +227,19 @@ def test_networks_learn_the_same_whatever_the_padding(network):
         after.append([*gradients, *(b for b in module.buffers() if b.is_floating_point())])
     for one, other in zip(*after, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("network", [SpectrogramCNN, ResNet18])
+def test_networks_side_by_side_are_as_each_alone(network):
+    torch.manual_seed(0)
+    batch = padded([torch.randn(length, 20) for length in (40, 7)])
+    options = dict(hidden_dim=8, n_layers=2, dropout=0.0, is_ragged=True)
+    one, width = build_encoder("a", made(network), (40, 20), False, **options)
+    both, _ = build_encoder("a", made(network), (40, 20), False, stack=2, **options)
+    wanted = one.eval()(batch).detach()
+    assert wanted.shape == (2, width)
+    for answer in both.eval()([batch, batch]).detach():
+        assert_allclose(answer, wanted, atol=1e-5)
 
 
 def test_the_encoder_names_its_network(encoder):

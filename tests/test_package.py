@@ -32,6 +32,7 @@ MODULES = [
     ".inspection",
     ".plotting",
     ".datasets",
+    ".encoders",
     ".export",
     ".nn",
 ]
@@ -41,7 +42,8 @@ LAYERS = [
     ["data", "persistence"],
     ["information", "preprocessing", "datasets"],
     ["training"],
-    ["methods", "tasks", "encoders"],
+    ["encoders"],
+    ["methods", "tasks"],
     ["_estimator"],
     ["_classifier", "_regressor", "_detector"],
     ["_search", "baselines"],

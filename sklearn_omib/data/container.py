@@ -389,7 +389,7 @@ def naming_modality(name: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, OSError) as error:
-        kind = ReadError if isinstance(error, OSError) else ValueError
+        kind: Any = ReadError if isinstance(error, OSError) else ValueError
         kind = TypeError if isinstance(error, TypeError) else kind
         raise kind(f"Modality {name!r}: {error}") from error
 
@@ -428,9 +428,7 @@ def as_block(name: str, block: Block) -> Block:
 def _from_list(name: str, rows: list[Any] | tuple[Any, ...]) -> Any:
     """A list of samples: objects each of its own, or rows of numbers, of NaN where one is None."""
     known = [row for row in rows if row is not None]
-    if not known:
-        raise ValueError(f"Modality {name!r} is None in every sample; leave it out.")
-    if any(map(is_item, known)):
+    if not known or any(map(is_item, known)):
         return as_items(rows)
     if not all(isinstance(row, (np.ndarray, list, tuple)) for row in known):
         return rows  # such as a list of numbers

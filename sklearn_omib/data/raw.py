@@ -83,7 +83,7 @@ def kind_of(block: Block) -> str:
         return "table"
     there = np.flatnonzero(~missing_items(block))
     if not len(there):
-        raise TypeError("is missing in every sample; leave it out.")
+        raise ValueError("is None in every sample; leave it out.")
     kinds: dict[str, int] = {}
     for i in there.tolist():
         kinds.setdefault(_kind_of_item(block[i], i), i)

@@ -113,6 +113,10 @@ class ReadsItems:
                 blocks[name] = self._encode(name, encoder, X[name], reset)
         return ModalityDict(blocks).named_as(X)
 
+    def _of_others(self) -> Any:
+        """The parameter ``encoders`` for modalities that are numbers as they come."""
+        return "auto" if isinstance(self.encoders, Encoder) else self.encoders
+
     def _networks_of(self, X: ModalityDict) -> dict[str, Any]:
         """What a network trains of the encoders, by modality, of encoded ones."""
         return {

@@ -196,7 +196,8 @@ def _measure(
     path: Mapping[int, Array], X: Modalities, y: Array, model: Any, method: str, seed: int
 ) -> pd.DataFrame:
     """Information of each xi on y and on the modalities."""
-    blocks = {name: flatten_block(block) for name, block in check_modalities(X).items()}
+    numbers = as_numbers(model, check_modalities(X))
+    blocks = {name: flatten_block(block) for name, block in numbers.items()}
     labels = is_classifier(model) and y.ndim == 1
     sources = {"I(xi; y)": (y, labels)}
     sources |= {f"I(xi; {name})": (block, False) for name, block in blocks.items()}

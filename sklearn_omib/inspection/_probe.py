@@ -110,7 +110,7 @@ def bottleneck_probe(
     read = {
         "noisy_xi": lambda: noisy_xi(omib, blocks, rng.randint(2**31 - 1)),
         "xi": lambda: omib.transform(blocks),
-        "inputs": lambda: blocks.flat(np.float64),
+        "inputs": lambda: as_numbers(omib, blocks).flat(np.float64),
     }
     sources, seed = {name: read[name]() for name in names}, rng.randint(2**31 - 1)
     rows = {}

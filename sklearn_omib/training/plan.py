@@ -18,7 +18,6 @@ from sklearn.model_selection import (
 
 from .._typing import Array, Block
 from ..data.container import ModalityDict
-from ..encoders import Encoder
 from ..information._capacity import effective_dimension
 from ..nn.encoders import ENCODERS, default_encoder
 from .devices import memory_bytes
@@ -249,7 +248,6 @@ def resolve_encoders(
         known = ["auto", *sorted(ENCODERS)]
         raise ValueError(f"encoders={given!r} is unknown; known are {known}.")
     reads = ENCODERS.get(given) if isinstance(given, str) else None
-    given = "auto" if isinstance(given, Encoder) else given
     own = own or {}
     resolved = {}
     for name, block in X.items():
