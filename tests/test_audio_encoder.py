@@ -1,6 +1,7 @@
 """Laws of the encoder of recordings."""
 
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -153,7 +154,7 @@ def test_other_formats_are_read_by_soundfile(tmp_path, suffix):
 
 
 def test_without_soundfile_the_message_says_how_to_get_it(encoder, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "soundfile", None)
+    monkeypatch.setitem(sys.modules, "soundfile", None)
     with pytest.raises(ImportError, match=r"pip install 'sklearn-omib\[audio\]'"):
         encoder.read(["a.flac"])
 

@@ -3,6 +3,7 @@
 import gc
 import json
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import nn
 
 from sklearn_omib.data.raw import as_items
 from sklearn_omib.encoders import ImageEncoder
-from sklearn_omib.encoders._pixels import last_are_channels
+from sklearn_omib.encoders._pixels import Form, last_are_channels
 from sklearn_omib.nn import Pixels, ResNet18, set_generator
 
 RNG = np.random.default_rng(0)
@@ -199,9 +200,7 @@ def test_files_are_never_all_held(tmp_path, monkeypatch):
     begun = []
     opened = Image.open
     monkeypatch.setattr(Image, "open", lambda name: begun.append(name) or opened(name))
-    form = ImageEncoder(size=4)
-    pictures = form._pictures(as_items([path] * 100), __import__(
-        "sklearn_omib.encoders._pixels", fromlist=["Form"]).Form(4, 4))  # fmt: skip
+    pictures = ImageEncoder()._pictures(as_items([path] * 100), Form(4, 4))
     next(pictures)
     assert len(begun) < 25
     pictures.close()
@@ -210,7 +209,7 @@ def test_files_are_never_all_held(tmp_path, monkeypatch):
 
 
 def test_without_pillow_the_message_says_how_to_get_it(monkeypatch, tmp_path):
-    monkeypatch.setitem(__import__("sys").modules, "PIL", None)
+    monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(ImportError, match=r"pip install 'sklearn-omib\[images\]'"):
         ImageEncoder().read([tmp_path / "a.png"])
 
