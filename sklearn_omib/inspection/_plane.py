@@ -22,7 +22,7 @@ from ..information import mutual_information
 from ..information._pairs import is_count
 from ..nn import select
 from ..training.stopping import Snapshots
-from ._stages import as_container, find_omib, noisy_xi, split_stages
+from ._stages import as_container, as_numbers, find_omib, noisy_xi, split_stages
 
 LEAST_ROWS = 10  # that estimates of information ask for, of a class too
 

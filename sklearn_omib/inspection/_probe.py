@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._typing import Array, Modalities, RandomState
 from ..data.per_sample import check_entries
 from ..information._pairs import is_discrete
-from ._stages import as_container, find_omib, noisy_xi, pass_through, unwrap
+from ._stages import as_container, as_numbers, find_omib, noisy_xi, pass_through, unwrap
 
 ALPHAS = np.logspace(-2, 5, 15)  # on standardised columns
 SOURCES = ("noisy_xi", "xi", "inputs")

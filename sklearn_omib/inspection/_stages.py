@@ -19,6 +19,7 @@ from ..data.container import (
     holds_modalities,
     take_rows,
 )
+from ..data.missing import summarised
 from ..methods import OMIB
 from ..preprocessing import ModalitySplitter, ModalityTransformer
 from ..training.devices import settled_torch
@@ -104,6 +105,12 @@ def _reorder(block: Block, order: Array) -> Block:
     shuffled = take_rows(block, order)
     # a frame's own index would tell that its rows stand elsewhere
     return shuffled.set_axis(block.index) if hasattr(block, "iloc") else shuffled
+
+
+def as_numbers(estimator: BaseMultimodal, X: Any) -> ModalityDict:
+    """Modalities as a fitted estimator's encoders make numbers of them, sequences as means."""
+    read = validate_modalities(estimator, X, reset=False, modalities=estimator.modalities)
+    return summarised(estimator._encoded(read))
 
 
 def noisy_xi(estimator: Any, X: Any, seed: int, module: Any = None) -> Array:
