@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+from datetime import date
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -101,6 +103,29 @@ def test_whole_numbers_as_categories_survive_a_gap():
     np.testing.assert_array_equal(encoder.transform(later)[:, :2], [[1, 0], [0, 0], [0, 1], [1, 0]])
 
 
+def test_other_types_of_the_same_values():
+    gap = [1, None, 3]
+    X = pd.DataFrame(
+        {
+            "whole": pd.array(gap, dtype="Int64"),
+            "flag": pd.array([True, None, False], dtype="boolean"),
+            "said": [True, None, False],
+            "exact": [Decimal("1.5"), None, Decimal("2")],
+            "day": [date(2024, 1, 1), None, date(2024, 1, 3)],
+            "month": pd.PeriodIndex(["2024-01", None, "2024-01"], freq="M"),
+            "name": pd.array(["a", None, "b"], dtype="string"),
+            "nothing": [None, None, None],
+            "all": 1.0,
+        }
+    )
+    found = named(TableEncoder().fit(X), X)
+    there = found.columns[found.notna().iloc[1]]
+    assert list(there) == ["name_a", "name_b", "name_missing", "all"]
+    expected = {"whole": 3, "flag": 0, "said": 0, "exact": 2, "day_days": 2, "month_days": 0,
+                "name_a": 0, "name_b": 1, "name_missing": 0}  # fmt: skip
+    assert found.iloc[2][list(expected)].to_dict() == expected
+
+
 def test_codes_with_zeros_in_front_are_categories():
     encoder = TableEncoder().fit(pd.DataFrame({"zip": ["01234", "99999"] * 5}))
     assert list(encoder.get_feature_names_out()) == ["zip_01234", "zip_99999"]
@@ -147,6 +172,8 @@ def test_messages(table):
     refused("Column 'more' was not there", lambda: encoder.transform(table.assign(more=1)))
     strange = table.assign(age=["old"] * N_ROWS)
     refused("Column 'age' held numbers in fit, and now 'old'", lambda: encoder.transform(strange))
+    strange = table.assign(age=table["seen"])
+    refused("Column 'age' held numbers in fit, and now '20", lambda: encoder.transform(strange))
     strange = table.assign(seen=["once"] * N_ROWS)
     refused("Column 'seen' held dates in fit, and now 'once'", lambda: encoder.transform(strange))
     notes = [f"patient number {i} came in and felt well" for i in range(N_ROWS)]

@@ -130,8 +130,10 @@ class Numbers(Column):
     """Numbers, also where they are written as texts, and True and False, as 1 and 0."""
 
     def numbers(self, values: pd.Series) -> Array:
-        if isinstance(values.dtype, pd.CategoricalDtype):
-            values = values.astype(object)
+        dtype = values.dtype
+        is_time = types.is_datetime64_any_dtype(dtype) or types.is_timedelta64_dtype(dtype)
+        if is_time or isinstance(dtype, pd.CategoricalDtype):
+            values = values.astype(str if is_time else object)  # which are no numbers
         found = pd.to_numeric(values, errors="coerce")
         self._refuse(values, found, "numbers")
         return found.to_numpy(dtype=np.float64, na_value=np.nan)[:, None]

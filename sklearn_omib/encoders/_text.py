@@ -19,9 +19,11 @@ from ._transformers import (
     Pretrained,
     batches,
     filled,
+    fingerprint,
     hidden_states,
     layers_of,
     pretrained,
+    stamp,
     tokenised,
 )
 from ._tuned import TunedLayers, pooled, same_as_whole
@@ -119,15 +121,19 @@ class TextEncoder(Encoder):
         known = self._pretrained()
         n_last = self._n_last(known)
         texts = [text.lower() if self.lowercase else text for text in map(str, items)]
-        fingerprint = "" if self.memory is None else self._fingerprint(known, n_last)
+        reading = "" if self.memory is None else self._fingerprint(known, n_last)
         found = remembered(
-            self.memory, fingerprint, texts, lambda new: self._computed(known, n_last, new)
+            self.memory, reading, texts, lambda new: self._computed(known, n_last, new)
         )
         return Ragged.of(found) if n_last else np.stack(found).astype(np.float32)
 
     def _pretrained(self) -> Pretrained:
         self._check()
-        return pretrained(os.fspath(self.model), self.weights == "pickle")
+        return pretrained(*self._named())
+
+    def _named(self) -> tuple[str, bool, int]:
+        model = os.fspath(self.model)
+        return model, self.weights == "pickle", stamp(model)
 
     def _check(self) -> None:
         for name, allowed in (("pooling", POOLINGS), ("weights", WEIGHTS)):
@@ -152,7 +158,7 @@ class TextEncoder(Encoder):
 
     def _fingerprint(self, known: Pretrained, n_last: int) -> str:
         reading = [n_last, None if n_last else self.pooling, min(self.max_length, known.longest)]
-        return f"TextEncoder {known.fingerprint()} {reading}"
+        return f"TextEncoder {fingerprint(*self._named())} {reading}"
 
     def _computed(self, known: Pretrained, n_last: int, texts: list[str]) -> list[Array]:
         """Vectors of texts, or of their tokens."""

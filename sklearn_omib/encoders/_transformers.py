@@ -42,16 +42,25 @@ class Pretrained(NamedTuple):
     network: Any
     longest: int  # sequence of tokens that it reads
 
-    def fingerprint(self) -> str:
-        """Tells transformers apart that make other features."""
-        digest = sha256(self.network.config.to_json_string(use_diff=False).encode())
-        for tensor in self.network.state_dict().values():
-            digest.update(tensor.cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+
+def stamp(model: str) -> int:
+    """When a model's folder was last written to; of a name on the hub 0."""
+    parts = Path(model).iterdir() if Path(model).is_dir() else ()
+    return max((part.stat().st_mtime_ns for part in parts), default=0)
 
 
 @lru_cache(maxsize=N_KEPT)
-def pretrained(model: str, pickled: bool) -> Pretrained:
+def fingerprint(model: str, pickled: bool, written: int) -> str:
+    """Tells transformers apart that make other features; parameters as :func:`pretrained`."""
+    network = pretrained(model, pickled, written).network
+    digest = sha256(network.config.to_json_string(use_diff=False).encode())
+    for tensor in network.state_dict().values():
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=N_KEPT)
+def pretrained(model: str, pickled: bool, written: int) -> Pretrained:
     """Load a transformer, once for all encoders of this process.
 
     Parameters
@@ -60,6 +69,8 @@ def pretrained(model: str, pickled: bool) -> Pretrained:
         Name on the Hugging Face hub, or folder.
     pickled : bool
         Whether weights may be in a pickle, which can run code.
+    written : int
+        Of :func:`stamp`, so that a folder that is written anew is read anew.
 
     Raises
     ------
