@@ -250,12 +250,17 @@ def test_the_last_layers_give_what_the_transformer_gives(folder_of, kind):
         assert block.lengths.tolist() == [5, 3, 0, 10, 5, 0, 4]
         module = encoder.module(block.shape[1:], 8).eval()
         with torch.no_grad():
-            found = module(batch_of(block, there))
+            scaled = module(batch_of(block, there))
+            # of training rows, of which there are no others
+            torch.testing.assert_close(scaled.mean(0), torch.zeros(16), rtol=0, atol=1e-3)
+            torch.testing.assert_close(scaled.std(0, correction=0), torch.ones(16))
+            found = scaled * module.scale + module.mean
             torch.testing.assert_close(found, expected, rtol=2e-2, atol=1e-2)  # of float16
             alone = torch.cat([module(batch_of(block, [row], longest=14)) for row in there])
-            torch.testing.assert_close(alone, found, rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(alone * module.scale + module.mean, found,
+                                       rtol=1e-5, atol=1e-5)  # fmt: skip
             assert module(batch_of(block, [2])).isfinite().all()
-            torch.testing.assert_close(stored(module)(batch_of(block, there)), found)
+            torch.testing.assert_close(stored(module)(batch_of(block, there)), scaled)
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max"])

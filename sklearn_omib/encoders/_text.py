@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.decomposition import PCA
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .._typing import Array, Block
@@ -26,9 +27,10 @@ from ._transformers import (
     stamp,
     tokenised,
 )
-from ._tuned import TunedLayers, pooled, same_as_whole
+from ._tuned import TunedLayers, pooled, same_as_whole, vectors_of
 
 POOLINGS = ("mean", "cls", "max")
+MOST_SCALED = 256  # texts whose vectors tell the scale of what is trained
 WEIGHTS = ("safetensors", "pickle")
 
 
@@ -182,6 +184,9 @@ class TextEncoder(Encoder):
         self._check()
         self.components_ = None
         if isinstance(features, Ragged):
+            some = np.unique(np.linspace(0, len(features) - 1, MOST_SCALED).astype(int))
+            vectors = vectors_of(self._tuned().eval(), features[some], self.batch_size).numpy()
+            self._standardise(vectors)
             return
         n_rows, width = features.shape
         n_components = self.n_components
@@ -189,15 +194,18 @@ class TextEncoder(Encoder):
             n_components = max(n_rows // 2, 1) if n_rows < 2 * width else None
         if isinstance(n_components, str):
             raise ValueError(f"n_components must be an int, 'auto' or None, got {n_components!r}.")
-        self.mean_ = features.mean(0, dtype=np.float64)
+        self._standardise(features)
         if n_components is None or n_components >= min(n_rows, width):
-            scale = features.std(0, dtype=np.float64)
-            self.scale_ = np.where(scale > 0, scale, 1.0)
             return
         pca = PCA(n_components, svd_solver="full").fit(features.astype(np.float64))
         self.components_ = pca.components_
         # one number, or the last components, which tell least, would weigh as much as the first
         self.scale_ = np.array(np.sqrt(pca.explained_variance_.mean()) or 1.0)
+
+    def _standardise(self, vectors: Array) -> None:
+        self.mean_ = vectors.mean(0, dtype=np.float64)
+        scale = vectors.std(0, dtype=np.float64)
+        self.scale_ = np.where(scale > 1e-6, scale, 1.0)
 
     def _convert(self, features: Block) -> Block:
         if isinstance(features, Ragged):
@@ -209,12 +217,21 @@ class TextEncoder(Encoder):
     # -- the part that is trained -----------------------------------------------------------
     def module(self, shape: tuple[int, ...], hidden_dim: int) -> str | nn.Module:
         """The layers that are trained further, as they were pretrained; or what reads vectors."""
-        known = self._pretrained()
-        n_last = self._n_last(known)
-        if n_last == 0:
+        if self.trainable_layers == 0:
             return "auto"
+        check_is_fitted(self, "scale_")
+        tuned = self._tuned()
+        tuned.mean = torch.as_tensor(self.mean_, dtype=torch.float32)
+        tuned.scale = torch.as_tensor(self.scale_, dtype=torch.float32)
+        return tuned
+
+    def _tuned(self) -> TunedLayers:
+        """The last layers, as they were pretrained."""
+        known = self._pretrained()
         network: Any = known.network.to("cpu")
-        tuned = TunedLayers(network, n_last, self.pooling, self.lora_rank, self.learning_rate)
+        tuned = TunedLayers(
+            network, self._n_last(known), self.pooling, self.lora_rank, self.learning_rate
+        )
         if not same_as_whole(tuned, network):
             raise ValueError(
                 f"The last layers of {type(network).__name__} cannot be run apart from those "

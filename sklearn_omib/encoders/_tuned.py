@@ -6,11 +6,13 @@ import copy
 import json
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..data.ragged import Ragged
 from ..nn.encoders import SequenceBatch, own_dropout
-from ._transformers import hidden_states, layers_of, transformers
+from ._transformers import batches, hidden_states, layers_of, transformers
 
 WEIGHT_DECAY = 0.01
 ADAPTED = ("atten", "attn")  # in names of modules whose linear maps have adapters
@@ -63,7 +65,8 @@ class TunedLayers(nn.Module):
     """The last layers of a transformer and pooling: (batch, time, width) to (batch, width).
 
     The layers stay in the transformer they came from, whose embeddings and other layers are taken
-    out: masks and positions are made by its own code.
+    out: masks and positions are made by its own code. Vectors are brought to the scale that buffers
+    ``mean`` and ``scale``, (width,), say; by themselves they do nothing.
 
     Parameters
     ----------
@@ -85,6 +88,9 @@ class TunedLayers(nn.Module):
         self.learning_rate_ = learning_rate
         self.config = network.config.to_json_string()
         self.network = self._cut(network)
+        width = network.config.hidden_size
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
 
     def _cut(self, network: Any) -> Any:
         """A copy of a transformer of which only the last layers are left, to be trained."""
@@ -117,12 +123,13 @@ class TunedLayers(nn.Module):
         empty = ~mask.any(1, keepdim=True)
         mask = mask | (empty & (torch.arange(mask.shape[1], device=mask.device) == 0))
         out = self.network(inputs_embeds=values.float(), attention_mask=mask.long())
-        return pooled(out.last_hidden_state, mask, self.pooling)
+        vectors = pooled(out.last_hidden_state, mask, self.pooling)
+        return (vectors - self.get_buffer("mean")) / self.get_buffer("scale")
 
     # -- as plain data: no class of transformers, and none of its layers but the last --------
     def __plain__(self) -> dict[str, Any]:
         own = {name: vars(self)[name] for name in STORED}
-        tensors = {**dict(self.network.named_parameters()), **dict(self.network.named_buffers())}
+        tensors = {**dict(self.named_parameters()), **dict(self.named_buffers())}
         return own | {"tensors": tensors}
 
     def __from_plain__(self, state: dict[str, Any]) -> None:
@@ -133,9 +140,11 @@ class TunedLayers(nn.Module):
         with torch.device("meta"):
             whole = library.AutoModel.from_config(config)
         self.network = self._cut(whole).train(self.training)
+        for name in ("mean", "scale"):
+            self.register_buffer(name, None)
         for name, tensor in tensors.items():
             place, _, last = name.rpartition(".")
-            owner = self.network.get_submodule(place)
+            owner = self.get_submodule(place)
             owned = owner._parameters if last in owner._parameters else owner._buffers
             owned[last] = tensor
 
@@ -156,6 +165,19 @@ def _adapt(layers: nn.Module, rank: int) -> None:
         raise ValueError("The layers have no linear maps of attention to adapt; use lora_rank=0.")
     for owner, last, part in maps:
         setattr(owner, last, LowRank(part, rank, generator))
+
+
+@torch.no_grad()
+def vectors_of(tuned: TunedLayers, block: Ragged, batch_size: int) -> Tensor:
+    """What the layers give of sequences, none of them missing: (n_samples, width)."""
+    found: list[Tensor] = len(block) * [torch.empty(0)]
+    for rows in batches(block.lengths, batch_size):
+        parts = [torch.from_numpy(np.asarray(block.sequence(i), np.float32)) for i in rows]
+        values = nn.utils.rnn.pad_sequence(parts, True)
+        mask = torch.arange(values.shape[1]) < torch.tensor(block.lengths[rows])[:, None]
+        for i, vector in zip(rows, tuned(SequenceBatch(values, mask)), strict=True):
+            found[i] = vector
+    return torch.stack(found)
 
 
 def same_as_whole(tuned: TunedLayers, network: Any) -> bool:
