@@ -110,26 +110,22 @@ FRAME = pd.DataFrame({"kind": ["x", "y"] * (N // 2), "size": 1.0 * np.arange(N)}
     "block, message",
     [
         (np.zeros((N, 0, 3)), r"Found array with 0 feature\(s\) \(shape=\(40, 0, 3\)\)"),
-        ([[1, 2], [1]] * (N // 2), r"is ragged: its samples have the shapes \[\(1,\), \(2,\)\]"),
-        (TEXTS, r"holds text. Encode it first: TfidfVectorizer\(\).fit_transform"),
-        (pd.Series(TEXTS), "holds text"),
-        (FRAME, r"Column 'kind' holds 'x', which is not numeric"),
-        (FRAME.astype({"kind": "category"}), r"Column 'kind' holds 'x', which is not numeric"),
         (FRAME.to_numpy(), r"Column 0 holds 'x', which is not numeric"),
-        (FRAME.assign(kind=pd.date_range("2020", periods=N)), "Column 'kind' holds Timestamp"),
+        ([1.0, [2.0]] * (N // 2), "is ragged: its samples have the shapes"),
     ],
 )
 def test_blocks(block, message):
     with pytest.raises((ValueError, TypeError), match=f"Modality 'words'.*{message}"):
         fit(X={"words": block, "b": B})
     if not isinstance(block, np.ndarray) or block.ndim == 2:
-        table = block if isinstance(block, (pd.DataFrame, np.ndarray)) else [[1, 2], [1]]
+        table = block if isinstance(block, np.ndarray) else [[1, 2], [1]]
         with pytest.raises((ValueError, TypeError), match=r"Column|ragged"):
             fit(X=table)
 
 
 def test_the_advice_on_blocks_works():
     fit(X={"words": TfidfVectorizer().fit_transform(TEXTS), "b": B})
+    fit(X={"words": pd.DataFrame(FRAME.to_numpy()), "b": B})
     encoding = make_column_transformer((OneHotEncoder(), ["kind"]), remainder="passthrough")
     fit(X=ModalityTransformer({"words": encoding}).fit_transform({"words": FRAME, "b": B}))
     vectors = [A[:, 0], A[:, 1]]

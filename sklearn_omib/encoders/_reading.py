@@ -67,7 +67,14 @@ class ReadsItems:
             self.encoders = params.pop("encoders")
         own = self._own_encoders()
         named = {key: key.split("__", 2) for key in params if key.startswith("encoders__")}
-        named = {key: parts for key, parts in named.items() if parts[1] in own}
+        if not isinstance(self.encoders, Mapping):
+            named = {}
+        for key, parts in named.items():
+            if parts[1] not in self.encoders or (len(parts) > 2 and parts[1] not in own):
+                raise ValueError(
+                    f"Invalid parameter {key!r} for estimator {type(self).__name__}; encoders with "
+                    f"parameters are {list(own)}."
+                )
         for key in sorted(named, key=len):  # an encoder before its parameters
             _, name, *parameter = named[key]
             value = params.pop(key)

@@ -1,0 +1,306 @@
+"""Texts, pictures, recordings, sequences and tables as they come, in estimators."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from scipy.io import wavfile
+from sklearn.base import clone
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
+from sklearn.pipeline import make_pipeline
+
+from sklearn_omib import (
+    ModalityDict,
+    OMIBAnomalyDetector,
+    OMIBClassifier,
+    OMIBClassifierCV,
+    OMIBRegressor,
+    load,
+)
+from sklearn_omib.baselines import CMIB, BaselineClassifier
+from sklearn_omib.data.ragged import Ragged, joined
+from sklearn_omib.encoders import (
+    AudioEncoder,
+    Encoder,
+    ImageEncoder,
+    NGramEncoder,
+    SequenceEncoder,
+    TableEncoder,
+)
+from sklearn_omib.inspection import bottleneck_probe, modality_ablation
+from sklearn_omib.preprocessing import ModalityTransformer
+
+Image = pytest.importorskip("PIL.Image", reason="needs Pillow: pip install 'sklearn-omib[images]'")
+
+N = 40
+Y = np.arange(N) % 2
+FAST = {
+    "max_epochs": 2, "warmup_epochs": 1, "hidden_dim": 8, "latent_dim": 4, "n_members": 2,
+    "random_state": 0,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def items(tmp_path_factory):
+    """Every kind of block, each telling the class."""
+    folder, rng = tmp_path_factory.mktemp("items"), np.random.default_rng(0)
+    for i, label in enumerate(Y):
+        pixels = rng.random((9, 8, 3)) * 120 + 100 * label
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
+        wave = np.sin(np.arange(rng.integers(900, 1600)) * (0.1 + 0.3 * label))
+        wavfile.write(folder / f"{i}.wav", 8000, (9000 * wave).astype(np.int16))
+    words = ["a good film", "a bad film"]
+    frame = pd.DataFrame({
+        "text": [f"{words[label]} of {1980 + i}" for i, label in enumerate(Y)],
+        "photo": [str(folder / f"{i}.png") for i in range(N)],
+        "age": rng.integers(18, 80, N).astype(float),
+        "city": rng.choice(["Rome", "Oslo", "Bern"], N),
+        "visit": pd.date_range("2024-01-01", periods=N),
+        "member": rng.random(N) < 0.5,
+    })  # fmt: skip
+    frame.loc[3, "age"], frame.loc[4, "city"] = np.nan, None
+    return {
+        "text": frame["text"],
+        "photo": frame["photo"],
+        "voice": [folder / f"{i}.wav" for i in range(N)],
+        "walk": [rng.normal(size=(rng.integers(2, 7), 2)) + label for label in Y],
+        "table": frame[["age", "city", "visit", "member"]],
+    }
+
+
+@pytest.fixture(scope="module")
+def encoders():
+    return {"photo": ImageEncoder(size=8), "voice": AudioEncoder(8000, n_mels=12)}
+
+
+@pytest.fixture(scope="module")
+def fitted(items, encoders):
+    return OMIBClassifier(encoders=encoders, **FAST).fit(items, Y)
+
+
+# -- the container --------------------------------------------------------------------------------
+def test_a_container_tells_what_it_holds_and_is_cut_like_a_table(items):
+    X = ModalityDict(items)
+    shown = repr(X)
+    for kind in ("text: () text", "photo: () image file", "voice: () sound file",
+                 "walk: () sequence", "table: (4,) table"):  # fmt: skip
+        assert kind in shown
+    assert X.shape == (N, 8) and "image file" in X._repr_html_()
+    part, rest = train_test_split(X, test_size=10, random_state=0)
+    assert len(part) == 30 and len(rest) == 10
+    assert list(X[[4, 2]]["text"]) == [items["text"][4], items["text"][2]]
+    assert X[[4, 2]].samples.tolist() == [4, 2]
+
+
+@pytest.mark.parametrize("make", [
+    list, np.array, pd.Series, lambda texts: np.array(texts, dtype=object),
+    lambda texts: pd.Series(texts, dtype="string"), tuple,
+])  # fmt: skip
+def test_texts_come_in_every_form(make):
+    texts = [f"number {i}" for i in range(5)]
+    block = ModalityDict({"text": make(texts)})["text"]
+    assert block.dtype == object and list(block) == texts
+
+
+def test_signs_of_a_missing_text_are_one(fitted, items):
+    rows = [None, np.nan, pd.NA, "", "  \n"]
+    first = ModalityDict({
+        name: block if isinstance(block, list) else block.reset_index(drop=True)
+        for name, block in items.items()
+    })[np.zeros(5, dtype=int)]  # fmt: skip
+    X = {name: block.reset_index(drop=True) if hasattr(block, "iloc") else block
+         for name, block in first.items()}  # fmt: skip
+    found = fitted.predict_proba({**X, "text": rows})
+    np.testing.assert_allclose(found, np.tile(found[:1], (5, 1)), rtol=1e-5)
+    without = fitted.predict_proba({name: X[name] for name in X if name != "text"})
+    np.testing.assert_allclose(found, without, rtol=1e-5)
+
+
+# -- estimators -----------------------------------------------------------------------------------
+def test_every_kind_of_block_is_read_by_itself(items):
+    walks = {name: items[name] for name in ("text", "walk", "table")}
+    clf = OMIBClassifier(**FAST).fit(walks, Y)
+    kinds = {name: type(encoder) for name, encoder in clf.encoders_.items()}
+    assert kinds == {"text": NGramEncoder, "walk": SequenceEncoder, "table": TableEncoder}
+
+
+def test_predictions_follow_their_rows(fitted, items):
+    X, order = ModalityDict(items), np.random.default_rng(1).permutation(N)
+    known = fitted.predict_proba(X)
+    np.testing.assert_allclose(fitted.predict_proba(X[order]), known[order], atol=2e-5)
+    one_by_one = np.vstack([fitted.predict_proba(X[[i]]) for i in range(4)])
+    np.testing.assert_allclose(one_by_one, known[:4], atol=2e-5)
+
+
+def test_files_and_pickles_predict_the_same(fitted, items, tmp_path):
+    fitted.save(tmp_path / "clf.omib")
+    known = fitted.predict_proba(items)
+    for again in (load(tmp_path / "clf.omib"), pickle.loads(pickle.dumps(fitted))):
+        np.testing.assert_array_equal(again.predict_proba(items), known)
+
+
+def test_what_is_learned_of_rows_is_learned_of_training_rows(items):
+    X = ModalityDict(items).select(["text", "table"])
+    clf = OMIBClassifier(**FAST).fit(X[:20], Y[:20])
+    words = clf.encoders_["text"]
+    assert not any("1999" in word for word in words.get_feature_names_out() if "2000" in word)
+    assert all("2019" not in word for word in words.get_feature_names_out())
+
+
+def test_meta_estimators_of_sklearn_take_them(items):
+    X = ModalityDict(items).select(["text", "table"])
+    scores = cross_val_score(OMIBClassifier(**FAST), X, Y, cv=2, n_jobs=2)
+    np.testing.assert_array_equal(scores, cross_val_score(OMIBClassifier(**FAST), X, Y, cv=2))
+    grid = GridSearchCV(
+        OMIBClassifier(encoders={"text": NGramEncoder()}, **FAST),
+        {"encoders__text__char_ngrams": [None, (2, 3)]}, cv=2,
+    )  # fmt: skip
+    grid.fit(X, Y)
+    assert grid.best_estimator_.encoders_["text"].char_ngrams in (None, (2, 3))
+    scaled = make_pipeline(
+        ModalityTransformer({"text": TfidfVectorizer()}, remainder="drop"), OMIBClassifier(**FAST)
+    )
+    assert scaled.fit(X, Y).predict(X).shape == (N,)
+
+
+def test_parameters_of_encoders_are_parameters():
+    given = NGramEncoder(lowercase=False)
+    clf = OMIBClassifier(encoders={"text": given, "other": "mlp"})
+    assert clf.get_params()["encoders__text__lowercase"] is False
+    clf.set_params(encoders__text__lowercase=True, max_epochs=3)
+    assert clf.encoders["text"].lowercase and clf.max_epochs == 3
+    assert given.lowercase is False  # what was given stays
+    assert clone(clf).encoders["text"].lowercase
+    clf.set_params(encoders__text=NGramEncoder(max_features=5), encoders__text__lowercase=False)
+    assert clf.encoders["text"].max_features == 5 and not clf.encoders["text"].lowercase
+    with pytest.raises(ValueError, match="Invalid parameter"):
+        clf.set_params(encoders__nothing__lowercase=True)
+
+
+def test_one_encoder_is_for_all_that_is_no_numbers():
+    X = {"text": [f"number {i % 3}" for i in range(N)], "table": np.arange(2.0 * N).reshape(N, 2)}
+    clf = OMIBClassifier(encoders=NGramEncoder(lowercase=False), **FAST).fit(X, Y)
+    assert list(clf.encoders_) == ["text"] and not clf.encoders_["text"].lowercase
+
+
+def test_one_table_or_one_list_of_texts_is_a_modality(items):
+    texts = list(items["text"])
+    for X in (texts, np.array(texts), items["text"], items["table"]):
+        clf = OMIBClassifier(**FAST).fit(X, Y)
+        assert list(clf.encoders_) == ["X"] and clf.predict(X[:3]).shape == (3,)
+    frame = items["table"].assign(text=texts)
+    clf = OMIBClassifier({"text": "text", "table": ["age", "city"]}, **FAST)
+    kinds = {name: type(one) for name, one in clf.fit(frame, Y).encoders_.items()}
+    assert kinds == {"text": NGramEncoder, "table": TableEncoder}
+    assert len(cross_val_score(clf, frame, Y, cv=2)) == 2
+
+
+def test_other_estimators(items):
+    X = ModalityDict(items).select(["text", "walk", "table"])
+    search = OMIBClassifierCV(betas=2, cv=2, **FAST).fit(X, Y)
+    assert search.predict_proba(X).shape == (N, 2)
+    assert np.isfinite(OMIBRegressor(**FAST).fit(X, Y * 1.0).predict(X)).all()
+    detector = OMIBAnomalyDetector(max_epochs=2, random_state=0).fit(X)
+    assert np.isfinite(detector.score_samples(X)).all()
+    other = BaselineClassifier(CMIB(), max_epochs=2, random_state=0).fit(X, Y)
+    assert other.predict(X).shape == (N,)
+    chunks = OMIBClassifier(**FAST).partial_fit(X[:20], Y[:20], [0, 1]).partial_fit(X[20:], Y[20:])
+    assert chunks.n_iter_ == 2
+
+
+def test_a_search_encodes_once(items, monkeypatch):
+    read = []
+    monkeypatch.setattr(NGramEncoder, "_read", lambda self, items: read.append(len(items)) or items)
+    X = ModalityDict(items).select(["text"])
+    OMIBClassifierCV(betas=2, cv=3, **FAST).fit(X, Y)
+    assert read == [N]
+
+
+def test_a_checkpoint_and_a_warm_start_know_them(items, tmp_path):
+    X = ModalityDict(items).select(["text", "walk"])
+    OMIBClassifier(checkpoint_dir=tmp_path, **FAST).fit(X, Y)
+    again = OMIBClassifier(warm_start=True, **FAST).fit(X, Y)
+    encoder = again.encoders_["text"]
+    assert again.fit(X, Y).encoders_["text"] is encoder
+
+
+def test_inspection_reads_them(fitted, items):
+    X = ModalityDict(items)
+    table = modality_ablation(fitted, X.select(["text", "walk"]), Y, method="refit", cv=2)
+    assert len(table) == 3
+    masked = modality_ablation(fitted, X, Y, method="mask")
+    assert masked.index[-1] == "text + photo + voice + walk + table"
+    probe = bottleneck_probe(fitted, X, {"y": Y}, from_=["xi", "inputs"], cv=2)
+    assert np.isfinite(probe[["xi", "inputs"]].to_numpy(dtype=float)).all()
+
+
+def test_weights_of_nothing_leave_rows_out_unread(items):
+    X = {"text": [*items["text"][:-1], 7]}  # the last is no text
+    weight = np.ones(N)
+    weight[-1] = 0
+    assert OMIBClassifier(**FAST).fit(X, Y, sample_weight=weight).n_iter_ == 2
+
+
+# -- messages -------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        ({"a": ["x", 3] * 20}, r"Modality 'a': holds 3 of type int \(sample 1"),
+        ({"a": ["x", np.ones(3)] * 20}, r"mixes texts \(sample 0: 'x'\) and sequences"),
+        ({"a": [None] * N}, "Modality 'a': is None in every sample"),
+        ({"a": [np.ones((2, 2)), np.ones((3, 3))] * 20}, r"sequences of \[2, 3\] channels"),
+        ({"a": pd.DataFrame({"t": [f"some words and then {i}" for i in range(N)]})}, "Column 't'"),
+        ({"a": ["gone.png"] * N}, r"Modality 'a': row 0: 'gone\.png' is not there"),
+        ({"a": [["x", "y"]] * N}, "Modality 'a'"),
+    ],
+)
+def test_messages_name_the_modality_and_the_sample(X, message):
+    with pytest.raises((ValueError, TypeError, OSError), match=message):
+        OMIBClassifier(**FAST).fit(X, Y)
+
+
+def test_missing_values_may_be_refused(items):
+    texts = [None, *items["text"][1:]]
+    with pytest.raises(ValueError, match=r"Modality 'text' contains NaN.*missing_values"):
+        OMIBClassifier(missing_values="error", **FAST).fit({"text": texts}, Y)
+    walks = [None, *items["walk"][1:]]
+    with pytest.raises(ValueError, match="Modality 'walk' contains NaN"):
+        OMIBClassifier(missing_values="error", **FAST).fit({"walk": walks}, Y)
+
+
+# -- parts ----------------------------------------------------------------------------------------
+def test_ragged_rows_are_sequences():
+    parts = [np.full((n, 2), i, dtype=np.float32) for i, n in enumerate((3, 0, 2, 4))]
+    block = Ragged.of(parts)
+    assert block.shape == (4, 4, 2)
+    taken = block[[3, 0, 1, 0]]
+    for one, i in zip(range(4), (3, 0, 1, 0), strict=True):
+        np.testing.assert_array_equal(taken.sequence(one), parts[i])
+    assert len(taken[:1].compact().values) == 4
+    both = joined([block[:2], taken])
+    for one, i in zip(range(6), (0, 1, 3, 0, 1, 0), strict=True):
+        np.testing.assert_array_equal(both.sequence(one), parts[i])
+    np.testing.assert_array_equal(block.means()[:, 0], [0, np.nan, 2, 3])
+
+
+class Counting(Encoder):
+    """Lengths of texts, as sparse columns."""
+
+    reads = ("text",)
+
+    def _convert(self, features):
+        return sparse.csr_matrix([[len(text), 1.0] for text in features])
+
+
+def test_an_encoder_of_ones_own_has_its_missing_items_masked():
+    encoder = Counting().fit(["ab", "c"])
+    found = encoder.transform([None, "abc", ""]).toarray()
+    np.testing.assert_array_equal(np.isnan(found[:, 0]), [True, False, True])
+    assert found[1].tolist() == [3.0, 1.0]
+    clf = OMIBClassifier(encoders={"t": Counting()}, **FAST).fit(
+        {"t": ["ab", None, "c", "d"] * 10}, Y
+    )
+    assert np.isfinite(clf.predict_proba({"t": ["x", None]})).all()
