@@ -334,14 +334,14 @@ def test_streams_predict_and_fit_as_arrays_do(holey, tmp_path, monkeypatch):
 
 
 def test_a_modality_left_out_of_a_stream_takes_no_memory(tmp_path, monkeypatch):
-    rng, n_samples, width = np.random.default_rng(0), 8000, 1000
+    rng, n_samples, width = np.random.default_rng(0), 4000, 1000
     X = {"a": rng.normal(size=(60, 3)), "wide": rng.normal(size=(60, width))}
     clf = OMIBClassifier(n_members=1, **FAST).fit(X, np.arange(60) % 2)
     many = {"a": np.memmap(tmp_path / "a", np.float32, "w+", shape=(n_samples, 3))}
     many["a"][:] = rng.normal(size=(n_samples, 3))
     whole = clf.predict_proba(many)
     monkeypatch.setattr(lazy, "MEMORY_BUDGET", 0)
-    monkeypatch.setattr(lazy, "BUFFER_BYTES", 2**20)
+    monkeypatch.setattr(lazy, "BUFFER_BYTES", 2**19)
     monkeypatch.setattr(lazy, "CHUNK_BYTES", 2**17)
     tracemalloc.start()
     found = clf.predict_proba(ModalityDict(many)[::-1])
