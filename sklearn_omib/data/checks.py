@@ -32,7 +32,7 @@ from .container import (
     take_rows,
     with_names,
 )
-from .foreign import as_table
+from .foreign import as_pandas, as_table
 from .lazy import LazyBlock, as_lazy, fits_in_memory, rows_per_read
 
 # A table of more columns, fewer of whose values are not 0, is kept sparse
@@ -249,7 +249,8 @@ def check_block(
         with np.errstate(over="ignore", invalid="ignore"):
             if len(block) >= min_samples and block.size and np.isfinite(block.sum()):
                 return block
-    if missing and isinstance(block, pd.DataFrame) and len(block.select_dtypes("object").columns):
+    block = as_pandas(block)
+    if missing and isinstance(block, pd.DataFrame) and (block.dtypes == object).any():
         block = block.where(block.notna(), np.nan)  # of None and pd.NA
     elif missing and isinstance(block, np.ndarray) and block.dtype.kind == "O":
         block = np.where(pd.isna(block), np.nan, block)

@@ -17,7 +17,15 @@ from scipy import sparse
 
 from .._compat import _get_column_indices
 from .._typing import Array, Block, Blocks, Modalities
-from .foreign import as_table, by_first_level, has_levels, is_anndata, is_mudata, labelled
+from .foreign import (
+    as_table,
+    by_first_level,
+    has_levels,
+    is_anndata,
+    is_mudata,
+    is_polars,
+    labelled,
+)
 from .lazy import LazyBlock, ReadError, as_lazy
 
 SINGLE_MODALITY = "X"  # the name given to the only modality of a plain table
@@ -409,6 +417,8 @@ def take_rows(block: Block, rows: Any) -> Block:
     """Rows of a block of any kind, the kind unchanged."""
     if is_lost(block):
         return lost(block.shape[1:], len(np.arange(len(block))[rows]))
+    if is_polars(block):  # takes positions, but no mask
+        return block[np.arange(len(block))[rows]]
     return block.iloc[rows] if hasattr(block, "iloc") else block[rows]
 
 
