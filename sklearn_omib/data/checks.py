@@ -250,7 +250,7 @@ def check_block(
             if len(block) >= min_samples and block.size and np.isfinite(block.sum()):
                 return block
     block = as_pandas(block)
-    if missing and isinstance(block, pd.DataFrame) and (block.dtypes == object).any():
+    if missing and isinstance(block, pd.DataFrame) and "O" in {d.kind for d in block.dtypes}:
         block = block.where(block.notna(), np.nan)  # of None and pd.NA
     elif missing and isinstance(block, np.ndarray) and block.dtype.kind == "O":
         block = np.where(pd.isna(block), np.nan, block)
