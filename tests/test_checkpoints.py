@@ -336,8 +336,9 @@ def test_killed_by_the_system(tmp_path):
 
 
 @pytest.mark.slow
-def test_killed_again_and_again(tmp_path):
+def test_killed_again_and_again(tmp_path, figure):
     compare_after_kills(tmp_path, n_kills=20)
+    figure("``SIGKILL`` at random moments of a fit that ended as one never killed", 20, "20")
 
 
 def compare_after_kills(path, n_kills):

@@ -473,9 +473,13 @@ def run(n_cases, seed=0):
 
 
 @pytest.mark.slow
-def test_every_hostile_input_is_answered():
+def test_every_hostile_input_is_answered(figure):
     counts, faults = run(N_CASES)
     print(dict(counts))
+    figure(
+        "hostile inputs neither refused with their cause named nor answered with finite numbers",
+        f"{len(faults)} of {N_CASES}", "0",
+    )  # fmt: skip
     assert counts["result"] > N_CASES / 20 and counts["refused"] > N_CASES / 20
     assert not faults, "\n".join(faults)
 

@@ -1,6 +1,7 @@
 """Modalities that samples lack, and values that modalities lack."""
 
 import copy
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -330,6 +331,24 @@ def test_streams_predict_and_fit_as_arrays_do(holey, tmp_path, monkeypatch):
     assert np.isfinite(streamed.predict_proba(maps)).all()
     with pytest.raises(ValueError, match="'audio' contains NaN, and missing_values is 'error'"):
         OMIBClassifier(missing_values="error", **FAST).fit(maps, y)
+
+
+def test_a_modality_left_out_of_a_stream_takes_no_memory(tmp_path, monkeypatch):
+    rng, n_samples, width = np.random.default_rng(0), 4000, 1000
+    X = {"a": rng.normal(size=(60, 3)), "wide": rng.normal(size=(60, width))}
+    clf = OMIBClassifier(n_members=1, **FAST).fit(X, np.arange(60) % 2)
+    many = {"a": np.memmap(tmp_path / "a", np.float32, "w+", shape=(n_samples, 3))}
+    many["a"][:] = rng.normal(size=(n_samples, 3))
+    whole = clf.predict_proba(many)
+    monkeypatch.setattr(lazy, "MEMORY_BUDGET", 0)
+    monkeypatch.setattr(lazy, "BUFFER_BYTES", 2**19)
+    monkeypatch.setattr(lazy, "CHUNK_BYTES", 2**17)
+    tracemalloc.start()
+    found = clf.predict_proba(ModalityDict(many)[::-1])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_allclose(found, whole[::-1], atol=1e-6)
+    assert peak < n_samples * width  # a quarter of what its float32 would take
 
 
 def test_sparse_and_foreign_encoders_meet_missing_rows(data):

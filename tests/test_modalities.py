@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy import sparse
+from sklearn.model_selection import cross_val_score
 from skorch.helper import SliceDict
 
 from sklearn_omib import ModalityDict, OMIBClassifier, check_modalities
@@ -136,3 +137,55 @@ def test_bad_containers(modalities, error, message):
 def test_bad_column_specifications(modalities, message):
     with pytest.raises(ValueError, match=message):
         check_modalities(np.zeros((4, 3)), modalities)
+
+
+# -- polars ---------------------------------------------------------------------------------------
+def test_polars_is_read_as_pandas_is(rng):
+    polars = pytest.importorskip("polars")
+    a, b, y = rng.normal(size=(90, 3)), rng.normal(size=(90, 2)), np.arange(90) % 2
+    a[5], a[7, 1] = np.nan, np.nan
+    audio = polars.DataFrame(a, schema=["a0", "a1", "a2"]).fill_nan(None)
+    video = polars.DataFrame(b, schema=["b0", "b1"])
+    table = polars.concat([audio, video], how="horizontal")
+    cut = {"audio": ["a0", "a1", "a2"], "video": slice("b0", "b1")}
+    options = {"max_epochs": 2, "n_members": 1, "n_jobs": 1, "random_state": 0}
+    blocks = {"audio": audio, "video": video}
+    clf = OMIBClassifier(**options).fit(blocks, polars.Series(y))
+    cutting = OMIBClassifier(modalities=cut, **options).fit(table, y)
+    X = {"audio": a, "video": b}
+    expected = OMIBClassifier(**options).fit(X, y).predict_proba(X)
+    for found in (
+        clf.predict_proba(blocks),
+        clf.predict_proba(table),
+        cutting.predict_proba(table),
+    ):
+        np.testing.assert_array_equal(found, expected)
+    assert list(clf.feature_names_in_)[2:4] == ["audio__a2", "video__b0"]
+    assert list(cutting.feature_names_in_) == table.columns
+    with pytest.raises(ValueError, match="got 'other' in the place of 'a0'"):
+        clf.predict({**blocks, "audio": audio.rename({"a0": "other"})})
+    with pytest.raises(ValueError, match="feature names"):
+        cutting.predict(table.rename({"a0": "other"}))
+    one, other = cross_val_score(clf, ModalityDict(blocks), y), cross_val_score(cutting, table, y)
+    np.testing.assert_array_equal(one, other)
+
+
+def test_columns_of_polars_of_any_type_are_read_or_named(rng):
+    polars = pytest.importorskip("polars")
+    numbers, y = range(90), np.arange(90) % 2
+    mixed = polars.DataFrame({
+        "whole": [None if i == 3 else i for i in numbers],
+        "truth": [None if i == 4 else i % 3 == 0 for i in numbers],
+        "money": polars.Series(numbers).cast(polars.Decimal(9, 2)),
+    })  # fmt: skip
+    X = ModalityDict({"mixed": mixed, "plain": rng.normal(size=(90, 2))})
+    assert len(X[np.arange(90) < 7]["mixed"]) == len(X[3:10]["mixed"]) == 7
+    clf = OMIBClassifier(max_epochs=2, n_members=1, random_state=0).fit(X, y)
+    asked = {"mixed": mixed.to_dict(as_series=False), "plain": X["plain"]}
+    asked["mixed"] = pd.DataFrame(asked["mixed"]).astype(float)
+    np.testing.assert_array_equal(clf.predict_proba(X), clf.predict_proba(asked))
+    text = mixed.with_columns(polars.lit("red").alias("colour"))
+    with pytest.raises(ValueError, match="Modality 'mixed': Column 'colour' holds 'red'"):
+        clf.fit({"mixed": text, "plain": X["plain"]}, y)
+    with pytest.raises(TypeError, match=r"LazyFrame .*collect\(\)"):
+        clf.fit({"mixed": mixed.lazy(), "plain": X["plain"]}, y)

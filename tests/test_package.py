@@ -1,6 +1,7 @@
 """Public names, documentation, import cost, and which part of the package knows which."""
 
 import ast
+import csv
 import importlib
 import re
 import subprocess
@@ -160,3 +161,9 @@ def test_no_module_imports_itself_by_way_of_others():
         for module, path in modules.items()
     }
     assert len([*TopologicalSorter(graph).static_order()]) == len(modules)
+
+
+def test_tests_named_with_figures_exist():
+    rows = [row[3] for row in csv.reader((ROOT / "docs" / "reliability.csv").open())][1:]
+    for file, name in (row.strip("`").split("::") for row in rows):
+        assert f"def {name}(" in (ROOT / "tests" / f"{file}.py").read_text()

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import re
+import subprocess
 import sys
 import warnings
 from functools import partial
@@ -309,13 +310,31 @@ def test_a_pipeline_goes_by_skops(tables):
     np.testing.assert_array_equal(by_skops(pipe).predict_proba(X), pipe.predict_proba(X))
 
 
-def test_mlflow_takes_an_estimator(tables, tmp_path):
+@pytest.mark.parametrize("how", ["default", "pickle"])
+def test_mlflow_logs_an_estimator_that_another_process_loads(how, tables, tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
     mlflow_sklearn = pytest.importorskip("mlflow.sklearn")
     X, y, _ = tables
     model = OMIBClassifier(**OMIB).fit(X, y)
-    mlflow_sklearn.save_model(model, tmp_path / "model")
-    again = mlflow_sklearn.load_model(str(tmp_path / "model"))
-    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    trusted = skops.io.get_untrusted_types(data=skops.io.dumps(model))
+    options = {"default": {"skops_trusted_types": trusted},
+               "pickle": {"serialization_format": "pickle"}}  # fmt: skip
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # no database for a test
+    monkeypatch.chdir(tmp_path)
+    runs = (tmp_path / "runs").as_uri()
+    mlflow.set_tracking_uri(runs)
+    with mlflow.start_run():
+        logged = mlflow_sklearn.log_model(model, name="model", **options[how])
+    np.savez("X.npz", **X)
+    script = (
+        "import mlflow, numpy as np\n"
+        f"mlflow.set_tracking_uri({runs!r})\n"
+        f"model = mlflow.sklearn.load_model({logged.model_uri!r})\n"
+        "np.save('p.npy', model.predict_proba(dict(np.load('X.npz'))))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment)
+    np.testing.assert_array_equal(np.load("p.npy"), model.predict_proba(X))
 
 
 def test_copies_share_nothing_but_shallow_ones_all(fitted):

@@ -26,13 +26,14 @@ from .container import (
     column_layout,
     flattened_layout,
     holds_modalities,
+    is_lost,
+    lost,
     naming_modality,
     take_rows,
     with_names,
 )
-from .foreign import as_table
+from .foreign import as_pandas, as_table
 from .lazy import LazyBlock, as_lazy, fits_in_memory, rows_per_read
-from .missing import lost
 from .raw import KINDS, as_items, is_item, is_raw, kind_of
 
 # A table of more columns, fewer of whose values are not 0, is kept sparse
@@ -254,7 +255,9 @@ def _check_blocks(estimator: Any, X: ModalityDict, reset: bool) -> ModalityDict:
     load = fits_in_memory(X.values())
     blocks = {}
     for name, block in X.items():
-        if _reads_items(estimator, name, block, reset):
+        if not reset and is_lost(block):
+            pass  # scikit-learn would make an array of all its values to look at them
+        elif _reads_items(estimator, name, block, reset):
             _check_counts(name, block)
             if reset:
                 _check_several(len(block))
@@ -290,7 +293,8 @@ def check_block(
         with np.errstate(over="ignore", invalid="ignore"):
             if len(block) >= min_samples and block.size and np.isfinite(block.sum()):
                 return block
-    if missing and isinstance(block, pd.DataFrame) and len(block.select_dtypes("object").columns):
+    block = as_pandas(block)
+    if missing and isinstance(block, pd.DataFrame) and "O" in {d.kind for d in block.dtypes}:
         block = block.where(block.notna(), np.nan)  # of None and pd.NA
     elif missing and isinstance(block, np.ndarray) and block.dtype.kind == "O":
         block = np.where(pd.isna(block), np.nan, block)

@@ -18,7 +18,15 @@ from scipy import sparse
 
 from .._compat import _get_column_indices
 from .._typing import Array, Block, Blocks, Modalities
-from .foreign import as_table, by_first_level, has_levels, is_anndata, is_mudata, labelled
+from .foreign import (
+    as_table,
+    by_first_level,
+    has_levels,
+    is_anndata,
+    is_mudata,
+    is_polars,
+    labelled,
+)
 from .lazy import LazyBlock, ReadError, as_lazy
 from .raw import as_items, is_item, is_raw, kind_of
 
@@ -482,7 +490,29 @@ def n_rows(block: Block) -> int:
 
 def take_rows(block: Block, rows: Any) -> Block:
     """Rows of a block of any kind, the kind unchanged."""
+    if is_lost(block):
+        return lost(block.shape[1:], len(np.arange(len(block))[rows]))
+    if is_polars(block):  # takes positions, but no mask
+        return block[np.arange(len(block))[rows]]
     return block.iloc[rows] if hasattr(block, "iloc") else block[rows]
+
+
+def lost(shape: tuple[int, ...], n_samples: int) -> Array:
+    """The block of a modality that no sample has: one NaN, that takes the place of all values."""
+    if not shape:  # of items
+        return np.full(n_samples, None, dtype=object)
+    return np.broadcast_to(np.float32(np.nan), (n_samples, *shape))
+
+
+def is_lost(block: Block) -> bool:
+    """Whether a block is one that :func:`lost` has made, and takes no memory."""
+    return (
+        type(block) is np.ndarray
+        and block.size > 0
+        and not any(block.strides)
+        and block.dtype.kind == "f"
+        and bool(np.isnan(block.flat[0]))
+    )
 
 
 def column_names(block: Block) -> list[str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -46,8 +47,26 @@ def has_levels(X: object) -> bool:
     return isinstance(X, pd.DataFrame) and isinstance(X.columns, pd.MultiIndex)
 
 
+def is_polars(block: object, kind: str = "DataFrame") -> bool:
+    """Whether a block is of a kind that polars has; it need not be installed."""
+    return isinstance(block, getattr(sys.modules.get("polars"), kind, ()))
+
+
+def as_pandas(block: Block) -> Block:
+    """A DataFrame of polars as one of pandas, nulls as NaN or None; any other block as it is."""
+    if not is_polars(block):
+        return block
+    columns = {
+        column.name: column.to_list() if column.dtype.is_nested() else column.to_numpy()
+        for column in block.get_columns()
+    }
+    return pd.DataFrame(columns, index=range(len(block)))
+
+
 def labelled(block: Block) -> Labelled:
     """Take a block out of AnnData or torch; any other object is the block."""
+    if is_polars(block, "LazyFrame"):
+        raise TypeError("A polars LazyFrame holds no rows yet; give what its collect() returns.")
     if is_anndata(block):
         columns = [str(name) for name in block.var_names]
         return Labelled(block.X, pd.Index(block.obs_names), columns)
@@ -81,7 +100,7 @@ def as_table(X: Block) -> Block:
     if columns is not None and isinstance(block, np.ndarray):
         return pd.DataFrame(block, samples, columns)
     # of the other formats columns cannot be taken
-    return block.tocsr() if sparse.issparse(block) and block.ndim == 2 else block
+    return block.tocsr() if sparse.issparse(block) and block.ndim == 2 else as_pandas(block)
 
 
 def with_samples(transformer: Any, values: Any, X: Any) -> Any:

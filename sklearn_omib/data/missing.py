@@ -111,10 +111,3 @@ def _filled(block: Block) -> Block:
     count = np.maximum(known.sum(0), 1)
     mean = np.where(known, table, 0).sum(0) / count
     return np.where(known, table, mean).reshape(block.shape)
-
-
-def lost(shape: tuple[int, ...], n_samples: int) -> Array:
-    """The block of a modality that no sample has; it takes no memory."""
-    if not shape:  # of items
-        return np.full(n_samples, None, dtype=object)
-    return np.broadcast_to(np.float32(np.nan), (n_samples, *shape))

@@ -20,8 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._typing import Array, Modalities, RandomState
 from ..data.checks import may_miss
-from ..data.container import ModalityDict, n_rows, take_rows
-from ..data.missing import lost
+from ..data.container import ModalityDict, lost, n_rows, take_rows
 from ..data.per_sample import check_entries, check_groups, check_labels
 from ._stages import as_container, last_step, pass_through, reorder, split_stages
 
