@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 # one thread per process: the networks are small, and several processes run side by side
 ENV = OMP_NUM_THREADS=1
 
-.PHONY: demo test test-slow lint defaults paper bench bench-quick docs clean
+.PHONY: demo test test-slow test-extras lint defaults paper bench bench-quick docs clean
 
 # reinstalled when the metadata or the tested versions change
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -23,6 +23,16 @@ test: $(VENV)/installed
 
 test-slow: $(VENV)/installed
 	$(ENV) $(BIN)/python -m pytest -n auto -m slow
+
+# with the optional libraries, in the same environment
+$(VENV)/extras: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,test-extras]'
+	touch $@
+
+test-extras: $(VENV)/extras
+	$(ENV) $(BIN)/python -m pytest -n auto tests/test_raw.py tests/test_text_encoders.py \
+		tests/test_table_encoder.py tests/test_image_encoder.py tests/test_audio_encoder.py \
+		tests/test_pretrained.py tests/test_datasets_raw.py tests/test_persistence.py
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
