@@ -13,6 +13,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -197,6 +198,9 @@ class _Writer:
     def _size(self, value: torch.Size, where: str) -> Node:
         return {"size": list(value)}
 
+    def _path(self, value: Path, where: str) -> Node:
+        return {"path": str(value)}
+
     # -- classes, functions and objects ---------------------------------------------------
     def _named(self, value: Any, where: str) -> Node:
         name = name_of(value)
@@ -268,6 +272,7 @@ _VALUES: list[tuple[Any, Write]] = [
     (torch.Tensor, _Writer._tensor),
     ((type, FunctionType, BuiltinFunctionType), _Writer._named),
     (partial, _Writer._partial),
+    (Path, _Writer._path),
 ]
 
 
@@ -387,6 +392,7 @@ _READ: dict[str, Read] = {
     "device": lambda reader, name: torch.device(name),
     "dtype": lambda reader, name: _torch_dtype(name),
     "size": lambda reader, shape: torch.Size(shape),
+    "path": lambda reader, path: Path(path),
     "known": lambda reader, name: known(name),
     "foreign": lambda reader, place: reader.foreign[place],
 }
