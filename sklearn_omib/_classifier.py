@@ -151,7 +151,7 @@ class OMIBClassifier(MultimodalClassifier):
         ``modality_weights_`` and ``transform`` are the first network's, which is the one that
         ``n_members=1`` fits. "auto" is 5 up to 11,000 samples, then 50,000 / n_samples, at least
         1; and 1 in a first ``partial_fit``, which cannot know how many samples are to come.
-    encoders : str, dict of str to encoder, torch.nn.Module or callable, default="auto"
+    encoders : str, dict of str to encoder, Encoder, Module or callable, default="auto"
         The encoder of each modality. "auto" goes by the shape of a sample: mlp, conv1d, conv2d or
         sparse; and linear, a linear map, for tables whose columns spread over more than
         ``hidden_dim`` directions (effective dimension of their correlation matrix). In a dict:
@@ -160,7 +160,10 @@ class OMIBClassifier(MultimodalClassifier):
         "sparse" for tables that are mostly 0; a torch module, of which a copy is trained; or a
         factory called with the shape of a sample. Modules return (batch, any width). Modalities
         that the dict leaves out are "auto". A single name goes to the blocks it reads, "mlp" to
-        plain tables; the others are "auto".
+        plain tables; the others are "auto". Texts, pictures, recordings, sequences of different
+        length and tables with categories are read by an encoder of
+        :mod:`sklearn_omib.encoders`: the one given, for all such or in the dict, or the default
+        of its kind.
     hidden_dim : int, default=128
         Width of hidden layers and of the built-in encoders' output z_m.
     latent_dim : int, default=32
@@ -284,7 +287,9 @@ class OMIBClassifier(MultimodalClassifier):
     modality_weights_ : dict of str to float
         Final weight of each modality's KL; from the second modality on, the paper's r.
     modalities_ : dict of str to tuple
-        Shape of one sample of each modality.
+        Shape of one sample of each modality; () of texts, pictures and other single entries.
+    encoders_ : dict of str to Encoder
+        Fitted, of the modalities that are no numbers as they come.
     n_members_ : int
         Networks whose predictions are averaged.
     n_iter_ : int

@@ -247,7 +247,7 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector):
         ``modality_weights_`` and ``transform`` are the first network's, which is the one that
         ``n_members=1`` fits. "auto" is 5 up to 11,000 samples, then 50,000 / n_samples, at least
         1; and 1 in a first ``partial_fit``, which cannot know how many samples are to come.
-    encoders : str, dict of str to encoder, torch.nn.Module or callable, default="mlp"
+    encoders : str, dict of str to encoder, Encoder, Module or callable, default="mlp"
         The encoder of each modality, as in :class:`OMIBClassifier`. "mlp" goes to plain tables
         whatever their width; blocks of other shapes take "auto".
     hidden_dim : int, default=128
@@ -370,7 +370,9 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector):
     modality_weights_ : dict of str to float
         Final weight of each modality's KL; from the second modality on, the paper's r.
     modalities_ : dict of str to tuple
-        Shape of one sample of each modality.
+        Shape of one sample of each modality; () of texts, pictures and other single entries.
+    encoders_ : dict of str to Encoder
+        Fitted, of the modalities that are no numbers as they come.
     n_members_ : int
         Networks whose scores are averaged.
     n_iter_ : int

@@ -573,7 +573,9 @@ random_state, verbose
         What predicts: one fit, or those of the folds, each with its own scales.
     classes_ : ndarray of shape (n_classes,)
     modalities_ : dict of str to tuple
-        Shape of one sample of each modality.
+        Shape of one sample of each modality; () of texts, pictures and other single entries.
+    encoders_ : dict of str to Encoder
+        Fitted, of the modalities that are no numbers as they come.
     n_iter_ : int
         Most epochs of the main phase among ``estimators_``.
     n_features_in_ : int
@@ -744,7 +746,7 @@ tol, standardize, missing_values, device, precision, n_threads, n_jobs, random_s
     Attributes
     ----------
     beta_, betas_, scores_, cv_results_, best_index_, best_score_, beta_bounds_, path_, \
-modalities_, n_iter_, n_features_in_, feature_names_in_
+modalities_, encoders_, n_iter_, n_features_in_, feature_names_in_
         As in :class:`OMIBClassifierCV`.
     estimators_ : list of OMIBRegressor
         What predicts: one fit, or those of the folds, each with its own scales.

@@ -94,8 +94,8 @@ checkpoint_dir, checkpoint_every, random_state, verbose
 
     Attributes
     ----------
-    classes_, net_, history_, prior_loss_, modalities_, n_members_, n_iter_, n_features_in_, \
-feature_names_in_
+    classes_, net_, history_, prior_loss_, modalities_, encoders_, n_members_, n_iter_, \
+n_features_in_, feature_names_in_
         As in :class:`~sklearn_omib.OMIBClassifier`.
 
     See Also
@@ -223,8 +223,8 @@ checkpoint_every, random_state, verbose
 
     Attributes
     ----------
-    net_, history_, prior_loss_, modalities_, n_members_, n_iter_, n_features_in_, \
-feature_names_in_
+    net_, history_, prior_loss_, modalities_, encoders_, n_members_, n_iter_, \
+n_features_in_, feature_names_in_
         As in :class:`~sklearn_omib.OMIBRegressor`.
 
     See Also
@@ -351,8 +351,8 @@ checkpoint_every, random_state, verbose
 
     Attributes
     ----------
-    offset_, net_, history_, modalities_, n_members_, n_iter_, n_features_in_, \
-feature_names_in_
+    offset_, net_, history_, modalities_, encoders_, n_members_, n_iter_, \
+n_features_in_, feature_names_in_
         As in :class:`~sklearn_omib.OMIBAnomalyDetector`.
 
     See Also

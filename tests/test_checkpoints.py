@@ -10,7 +10,6 @@ import time
 import numpy as np
 import pytest
 import torch
-from scipy import sparse
 
 from sklearn_omib import (
     ModalityDict,
@@ -217,7 +216,7 @@ def test_other_parameters_are_refused(left, tables, options, message):
     left.set_params(**options | {"modalities": None}).fit(X, y)  # anew
 
 
-@pytest.mark.parametrize("what", ["a", "y", "weight", "order", "sparse"])
+@pytest.mark.parametrize("what", ["a", "y", "weight", "order"])
 def test_other_data_are_refused(left, tables, what):
     X, y, _ = tables
     X, y, weight = dict(X), y.copy(), None
@@ -228,11 +227,9 @@ def test_other_data_are_refused(left, tables, what):
         y[5] = 1 - y[5]
     elif what == "weight":
         weight = np.linspace(1, 2, len(y))
-    elif what == "sparse":
-        X["b"] = sparse.csr_array(X["b"])
     else:
         X, y = {name: block[::-1] for name, block in X.items()}, y[::-1]
-    named = {"weight": "sample_weight", "y": "y", "sparse": "'b'"}.get(what, "modality 'a'")
+    named = {"weight": "sample_weight", "y": "y"}.get(what, "modality 'a'")
     with pytest.raises(CheckpointError, match=rf"of another fit, which differs in: .*{named}"):
         left.fit(X, y, weight, resume=True)
 

@@ -69,7 +69,7 @@ class AnomalyDetection(Task):
 
     def network(self, network: FusionNetwork, shared: Mapping[str, Any]) -> OneClassNetwork:
         shapes = {
-            name: shape[1:] if name in shared["ragged"] else shape
+            name: shape[1:] if name in shared.get("ragged", ()) else shape
             for name, shape in shared["sample_shapes"].items()
         }
         return OneClassNetwork(network, shapes, shared["n_outputs"], shared["stack"])

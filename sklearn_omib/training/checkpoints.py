@@ -25,6 +25,7 @@ from .._typing import Array
 from .._version import __version__
 from ..data.container import ModalityDict
 from ..data.lazy import LazyBlock
+from ..data.ragged import Ragged
 from ..nn.stacking import tensors, write
 from .devices import resolve_device
 from .net import StackedNet
@@ -241,6 +242,8 @@ def _digest_of(block: Any) -> str:
     if isinstance(block, LazyBlock):
         rows = np.unique(np.linspace(0, len(block) - 1, DIGEST_ROWS).astype(int))
         return digest([block.take(rows)], described)
+    if isinstance(block, Ragged):
+        return digest([block.values, block.start, block.lengths], described)
     if sparse.issparse(block):
         return digest([block.data, block.indices, block.indptr], described)
     return digest([block], described)

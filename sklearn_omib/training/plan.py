@@ -31,7 +31,7 @@ ROWS_HELD_OUT = 500
 LEAST_HELD_OUT, MOST_HELD_OUT = 0.01, 0.15
 # What n_members="auto" pays (benchmarks/evidence/levers.py): networks, and rows of all of them
 MOST_MEMBERS, MEMBER_ROWS = 5, 50_000
-# Rows that pretrained layers see in all epochs, how many epochs these are, and the steps of few rows
+# Rows that pretrained layers see in all, in how many epochs; and the fewest steps, of few rows
 FINE_TUNED_ROWS, FINE_TUNING_EPOCHS = 6000, (2, 4)
 FINE_TUNING_BATCH, FEWEST_STEPS = 32, 100
 
