@@ -373,6 +373,8 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector):
         Shape of one sample of each modality; () of texts, pictures and other single entries.
     encoders_ : dict of str to Encoder
         Fitted, of the modalities that are no numbers as they come.
+    recipe_ : Recipe
+        ``warmup_epochs``, ``max_epochs``, ``batch_size`` and ``learning_rate`` as they were used.
     n_members_ : int
         Networks whose scores are averaged.
     n_iter_ : int

@@ -126,13 +126,13 @@ def within_memory(fit: Callable[Concatenate[S, P], S]) -> Callable[Concatenate[S
         try:
             return fit(self, *args, **kwargs)
         except RuntimeError as error:
-            may = current_group() is None and hasattr(self, "_recipe")  # else nothing to halve
+            may = current_group() is None and hasattr(self, "recipe_")  # else nothing to halve
             if not lacks_memory(error) or not may or isinstance(error, OutOfMemoryError):
                 raise
             if given == 1:
                 raise OutOfMemoryError(_no_memory(self, "batch_size=1")) from error
             said = str(error)
-        tried = self._recipe.batch_size
+        tried = self.recipe_.batch_size
         self.__dict__.clear()
         self.__dict__.update(before)
         if rng is not None:
@@ -222,7 +222,7 @@ class BaseMultimodal(
     _split_seeds: list[int]  # of the networks' validation rows
     _weight_unit: float  # what weighs 1 in chunks
     _rng: np.random.RandomState
-    _recipe: Recipe
+    recipe_: Recipe
 
     def _validate_params(self) -> None:
         super()._validate_params()
@@ -435,8 +435,8 @@ class BaseMultimodal(
         families = self._families(checked, plan, chunk)
         n_networks = len(plan.splits)
         family = list(range(n_networks)) if len(families) == n_networks else [0] * n_networks
-        warmup = 0 if resume else self._recipe.warmup_epochs
-        epochs = {"warm-up": warmup, "main": 1 if chunk else self._recipe.max_epochs}
+        warmup = 0 if resume else self.recipe_.warmup_epochs
+        epochs = {"warm-up": warmup, "main": 1 if chunk else self.recipe_.max_epochs}
 
         def train(net: StackedNet) -> None:
             if warmup:
@@ -478,7 +478,7 @@ class BaseMultimodal(
                     raise
                 epochs = [net.n_epochs(k) for k in usable]
                 done = dict.fromkeys([str(min(epochs)), str(max(epochs))])
-                planned = self._recipe.max_epochs
+                planned = self.recipe_.max_epochs
                 others = f"; {len(usable)} of {net.n_networks} networks had begun it"
                 warnings.warn(
                     f"Training was interrupted after epoch {' to '.join(done)} of "
@@ -554,7 +554,7 @@ class BaseMultimodal(
         """Set how long and how fast to train, of parameters that are "auto"."""
         recipe = Recipe.of(self, self._task.usual, n_samples, self._fine_tunes)
         warmup = getattr(self, "warmup_epochs", self._method.warmup_epochs)
-        self._recipe = recipe if isinstance(warmup, str) else recipe._replace(warmup_epochs=warmup)
+        self.recipe_ = recipe if isinstance(warmup, str) else recipe._replace(warmup_epochs=warmup)
 
     def _learn_before(
         self, X: ModalityDict, target: Array, weight: Array, rng: np.random.RandomState
@@ -620,8 +620,8 @@ class BaseMultimodal(
             network,
             task.objective(method.objective(loss, len(self.modalities_), stack)),
             resolve_device(self.device),
-            lr=float(self._recipe.learning_rate),
-            batch_size=self._recipe.batch_size,
+            lr=float(self.recipe_.learning_rate),
+            batch_size=self.recipe_.batch_size,
         )
         net.n_networks, net.weight_decay = stack, float(self.weight_decay)
         return net
@@ -633,7 +633,7 @@ class BaseMultimodal(
         self.net_ = copy.deepcopy(self.net_)
         self.net_.moments = copy.deepcopy(moments)
         self.net_.move(resolve_device(self.device))
-        recipe = self._recipe
+        recipe = self.recipe_
         self.net_.set_params(lr=float(recipe.learning_rate), batch_size=recipe.batch_size)
         self.net_.weight_decay = float(self.weight_decay)
         self.net_.criterion_.configure(**self._method.settings())

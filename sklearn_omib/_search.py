@@ -130,7 +130,7 @@ class BaseOMIBCV(
 ):
     """Template of the searches; children name the estimator and average its predictions."""
 
-    _recipe: Recipe
+    recipe_: Recipe
     _estimator_class: ClassVar[type[BaseMultimodal]]
     _task_class: ClassVar[type[Task]]
 
@@ -322,9 +322,9 @@ class BaseOMIBCV(
         net = first._make_net(folds[0].plan.encoders, [fold.plan.weights[0] for fold in folds])
         net.spares_failed = True
         families, seeds = [f.family for f in folds], [f.plan.draws[0] for f in folds]
-        self._recipe = first._recipe
-        warmup = self._recipe.warmup_epochs
-        epochs = {"warm-up": warmup, "main": self._recipe.max_epochs}
+        self.recipe_ = first.recipe_
+        warmup = self.recipe_.warmup_epochs
+        epochs = {"warm-up": warmup, "main": self.recipe_.max_epochs}
         with first._training(net, families, list(range(len(folds))), seeds, epochs):
             if warmup:  # which knows no beta
                 net.run_phase("warm-up", warmup)
@@ -373,7 +373,7 @@ class BaseOMIBCV(
             families += fold.estimator._families(checked, plan)
         net = net.taken([k * n_betas + self.best_index_ for k in range(len(folds))])
         seeds = [fold.plan.draws[0] for fold in folds]
-        n_epochs = _epochs(LAST_EPOCHS, families[0], self._recipe.batch_size)
+        n_epochs = _epochs(LAST_EPOCHS, families[0], self.recipe_.batch_size)
         epochs = {"main": n_epochs}
         with first._training(net, families, list(range(len(folds))), seeds, epochs):
             train_in_parts(
@@ -395,7 +395,7 @@ class BaseOMIBCV(
         net.repeat([k for k in range(n_folds) for _ in range(n_betas)])
         betas = np.tile(_single(self.betas_), n_folds)
         net.criterion_.beta = torch.from_numpy(betas).to(net.device)
-        max_epochs = self._recipe.max_epochs
+        max_epochs = self.recipe_.max_epochs
         n_jobs = count_jobs(net, self.n_jobs, max_epochs)
         if self.method == "path":  # of which a network at a time is in training
             train_in_parts(net, self._train_along, n_jobs, TOGETHER * n_betas)
@@ -410,8 +410,8 @@ class BaseOMIBCV(
         """Train each fold at its smallest beta and go on to the next, up to the largest."""
         firsts = np.arange(0, net.n_networks, len(self.betas_))
         order = np.argsort(self.betas_, kind="stable")
-        epochs = _epochs(PATH_EPOCHS, net.families[0], self._recipe.batch_size)
-        net.run_phase("main", self._recipe.max_epochs, only=(firsts + order[0]).tolist())
+        epochs = _epochs(PATH_EPOCHS, net.families[0], self.recipe_.batch_size)
+        net.run_phase("main", self.recipe_.max_epochs, only=(firsts + order[0]).tolist())
         for before, after in pairwise(order):
             net.pass_on((firsts + before).tolist(), (firsts + after).tolist())
             net.run_phase("main", epochs, keep_last=True, only=(firsts + after).tolist())
@@ -576,6 +576,8 @@ random_state, verbose
         Shape of one sample of each modality; () of texts, pictures and other single entries.
     encoders_ : dict of str to Encoder
         Fitted, of the modalities that are no numbers as they come.
+    recipe_ : Recipe
+        ``warmup_epochs``, ``max_epochs``, ``batch_size`` and ``learning_rate`` as they were used.
     n_iter_ : int
         Most epochs of the main phase among ``estimators_``.
     n_features_in_ : int
@@ -746,7 +748,7 @@ tol, standardize, missing_values, device, precision, n_threads, n_jobs, random_s
     Attributes
     ----------
     beta_, betas_, scores_, cv_results_, best_index_, best_score_, beta_bounds_, path_, \
-modalities_, encoders_, n_iter_, n_features_in_, feature_names_in_
+modalities_, encoders_, recipe_, n_iter_, n_features_in_, feature_names_in_
         As in :class:`OMIBClassifierCV`.
     estimators_ : list of OMIBRegressor
         What predicts: one fit, or those of the folds, each with its own scales.

@@ -94,7 +94,7 @@ checkpoint_dir, checkpoint_every, random_state, verbose
 
     Attributes
     ----------
-    classes_, net_, history_, prior_loss_, modalities_, encoders_, n_members_, n_iter_, \
+    classes_, net_, history_, prior_loss_, modalities_, encoders_, recipe_, n_members_, n_iter_, \
 n_features_in_, feature_names_in_
         As in :class:`~sklearn_omib.OMIBClassifier`.
 
@@ -223,7 +223,7 @@ checkpoint_every, random_state, verbose
 
     Attributes
     ----------
-    net_, history_, prior_loss_, modalities_, encoders_, n_members_, n_iter_, \
+    net_, history_, prior_loss_, modalities_, encoders_, recipe_, n_members_, n_iter_, \
 n_features_in_, feature_names_in_
         As in :class:`~sklearn_omib.OMIBRegressor`.
 
@@ -351,7 +351,7 @@ checkpoint_every, random_state, verbose
 
     Attributes
     ----------
-    offset_, net_, history_, modalities_, encoders_, n_members_, n_iter_, \
+    offset_, net_, history_, modalities_, encoders_, recipe_, n_members_, n_iter_, \
 n_features_in_, feature_names_in_
         As in :class:`~sklearn_omib.OMIBAnomalyDetector`.
 

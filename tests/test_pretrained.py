@@ -62,14 +62,14 @@ def test_parameters_that_are_auto_suit_it(walks):
     clf = OMIBClassifier(encoders={"walk": Tuned()}, **SMALL).fit(walks, Y)
     main = clf.history_[clf.history_.phase == "main"]
     assert (clf.n_members_, clf.net_.batch_size) == (1, 32)
-    assert len(main) <= clf._recipe.max_epochs == 100
+    assert len(main) <= clf.recipe_.max_epochs == 100
     assert (clf.history_.phase == "warm-up").sum() == 1
     given = {"max_epochs": 2, "warmup_epochs": 3, "batch_size": 16, "n_members": 2}
     clf = OMIBClassifier(encoders={"walk": Tuned()}, **SMALL, **given).fit(walks, Y)
     main = clf.history_[clf.history_.phase == "main"]
     assert (clf.n_members_, len(main), clf.net_.batch_size) == (2, 2, 16)
     other = OMIBClassifier(max_epochs=2, **SMALL).fit(walks, Y)
-    assert other._recipe == (10, 2, 128, 5e-4)
+    assert other.recipe_ == (10, 2, 128, 5e-4)
 
 
 def test_rates_rise_and_fall():
@@ -142,7 +142,7 @@ def test_the_last_layers_learn_with_the_network(model, tmp_path):
     X = ModalityDict({"text": TEXTS, "table": np.arange(2.0 * N).reshape(N, 2)})
     encoder = TextEncoder(model, trainable_layers=2, learning_rate=1e-3)
     clf = OMIBClassifier(encoders={"text": encoder}, **SMALL).fit(X, Y)
-    assert clf._recipe.max_epochs == 100  # of one step
+    assert clf.recipe_.max_epochs == 100  # of one step
     begun = TextEncoder(model, trainable_layers=2).fit(TEXTS).module((9, 16), 8)
     moved = {name: not torch.equal(value, dict(begun.named_parameters())[name])
              for name, value in weights_of(clf).items()}  # fmt: skip
@@ -165,4 +165,4 @@ def test_other_estimators_train_them(model):
     reg = OMIBRegressor(encoders=encoders, **SMALL).fit(X, Y * 1.0)
     assert np.isfinite(reg.predict(X)).all()
     frozen = OMIBClassifier(encoders={"text": TextEncoder(model)}, max_epochs=2, **SMALL)
-    assert frozen.fit(X, Y)._recipe.batch_size == 128
+    assert frozen.fit(X, Y).recipe_.batch_size == 128

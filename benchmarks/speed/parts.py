@@ -274,19 +274,19 @@ def _rate(clf, X, y, turn):
     return len(y) / min(clf.net_.history[:, "dur"])
 
 
-def _launches(clf, X, y, n_steps=10):
+def _launches(clf, X, y, n_steps=10, batch_size=128):
     """Kernels launched per step, those of an epoch more over its steps."""
-    n_rows = min(n_steps * clf.batch_size, len(y))
+    n_rows = min(n_steps * batch_size, len(y))
     X, y = {name: block[:n_rows] for name, block in X.items()}, y[:n_rows]
     counts = []
     for epochs in (1, 2):
         with torch.profiler.profile() as profile:
-            clone(clf).set_params(max_epochs=epochs).fit(X, y)
+            clone(clf).set_params(max_epochs=epochs, batch_size=batch_size).fit(X, y)
         counts.append(sum(
             event.count for event in profile.key_averages()
             if "LaunchKernel" in event.key or "GraphLaunch" in event.key
         ))  # fmt: skip
-    return (counts[1] - counts[0]) / -(-n_rows // clf.batch_size)
+    return (counts[1] - counts[0]) / -(-n_rows // batch_size)
 
 
 PARTS = {

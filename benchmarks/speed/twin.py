@@ -43,7 +43,7 @@ class Twin:
         self.clf = OMIBClassifier(
             n_members=n_networks, n_jobs=1, beta=0.01, random_state=0, **options
         )
-        self.clf.set_params(n_iter_no_change=self.clf.max_epochs + 1)
+        self.clf.set_params(n_iter_no_change=10**6)
         self.watch = Watch()
         self.clf._watchers = (("watch", self.watch),)
         self.ours()
@@ -56,8 +56,9 @@ class Twin:
     @property
     def n_steps(self):
         """Steps of one network, in both phases."""
-        n_batches = -(-len(self.parts[0][0][1]) // self.clf.batch_size)
-        return n_batches * (self.clf.warmup_epochs + self.clf.max_epochs)
+        recipe = self.clf.recipe_
+        n_batches = -(-len(self.parts[0][0][1]) // recipe.batch_size)
+        return n_batches * (recipe.warmup_epochs + recipe.max_epochs)
 
     def ours(self):
         """Seconds of training by the package."""
@@ -87,11 +88,11 @@ class Twin:
         return network
 
     def train(self, network, k):
-        clf = self.clf
+        clf, recipe = self.clf, self.clf.recipe_
         (train, y, _), (valid, y_valid, _) = self.parts[k]
         return handwritten.fit(
             network, list(train.values()), y, list(valid.values()), y_valid, beta=clf.beta_,
-            lr=clf.learning_rate, weight_decay=clf.weight_decay, batch_size=clf.batch_size,
-            warmup_epochs=clf.warmup_epochs, max_epochs=clf.max_epochs,
+            lr=recipe.learning_rate, weight_decay=clf.weight_decay, batch_size=recipe.batch_size,
+            warmup_epochs=recipe.warmup_epochs, max_epochs=recipe.max_epochs,
             patience=clf.n_iter_no_change, tol=clf.tol, seed=self.watch.families[k].seed,
         )  # fmt: skip

@@ -181,7 +181,7 @@ class _Record:
         self.last_kl = self._kl(self.main.iloc[-1])
         self.alone = self._gains_alone(history[history.phase == "warm-up"])
         self.is_cut_short = (
-            len(self.loss) >= estimator._recipe.max_epochs
+            len(self.loss) >= estimator.recipe_.max_epochs
             and self.kept >= 0.9 * len(self.loss) - 1
             and self.recent_gain() > FALLING * abs(self.prior)
         )
@@ -241,7 +241,7 @@ def _cut_short(record: _Record) -> Iterator[Finding]:
             f"the best is number {record.kept + 1}, and the last ones gained "
             f"{record.recent_gain():.2g} nats.",
             f"Raise max_epochs above {n}, or learning_rate above "
-            f"{record.estimator._recipe.learning_rate:g}.",
+            f"{record.estimator.recipe_.learning_rate:g}.",
         )
 
 
@@ -374,7 +374,7 @@ def _warm_up_learned_nothing(record: _Record) -> Iterator[Finding]:
         return
     gains = ", ".join(f"{name} {max(gain, 0):.2g}" for name, gain in record.alone.items())
     found = "" if record.is_nothing(record.gain) else f"; together they gain {record.gain:.2g}"
-    epochs = record.estimator._recipe.warmup_epochs
+    epochs = record.estimator.recipe_.warmup_epochs
     yield Finding(
         "warm-up learned nothing",
         f"after warmup_epochs={epochs} no branch beats a constant alone (nats gained: "
