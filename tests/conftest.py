@@ -77,7 +77,7 @@ def mixed():
     rng = np.random.default_rng(0)
     table = rng.normal(size=(N_SAMPLES, 5))
     sequence = rng.normal(size=(N_SAMPLES, 6, 3))
-    words = sparse.random(N_SAMPLES, 30, density=0.2, random_state=0, format="csr")
+    words = sparse.random(N_SAMPLES, 120, density=0.05, random_state=0, format="csr")
     X = ModalityDict(
         {
             "table": table,

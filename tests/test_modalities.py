@@ -15,7 +15,7 @@ from sklearn_omib import ModalityDict, OMIBClassifier, check_modalities
 def test_looks_like_an_array_of_all_columns(mixed):
     X, _, _ = mixed
     flat = np.asarray(X)
-    assert X.shape == flat.shape == (120, 5 + 4 + 30 + 18 + 32)
+    assert X.shape == flat.shape == (120, 5 + 4 + 120 + 18 + 32)
     assert X.ndim == 2 and len(X) == 120
     assert not hasattr(X, "iloc")
     for name, (columns, shape) in X.layout.items():

@@ -53,7 +53,7 @@ def kinds():
     X = ModalityDict({
         "table": h + 0.5 * rng.normal(size=(n, 3)),
         "own": h + 0.5 * rng.normal(size=(n, 3)),
-        "words": sparse.random(n, 20, 0.2, "csr", random_state=0),
+        "words": sparse.random(n, 120, 0.05, "csr", random_state=0),
         "series": rng.normal(size=(n, 6, 2)),
         "image": rng.normal(size=(n, 1, 5, 5)),
     })  # fmt: skip

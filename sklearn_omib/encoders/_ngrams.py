@@ -126,7 +126,7 @@ class NGramEncoder(Encoder):
         return "sparse"
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> Array:
-        """The terms; pieces of words have the prefix ``char: ``."""
+        """The terms; pieces of words begin with 'char: '."""
         check_is_fitted(self, "vectorizers_")
         terms = []
         for name, vectorizer in self.vectorizers_.items():
