@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -493,8 +494,10 @@ def test_blocks_of_every_kind(mixed):
     importance = modality_importance(clf, X, y, n_repeats=1, random_state=0)
     assert importance.names == list(X) and np.isfinite(importance.importances).all()
     assert len(modality_ablation(clf, X, y, method="mask", cv=2)) == 11
-    probe = bottleneck_probe(clf, X, {"score": score, "frame": X["frame"]}, cv=3)
+    few = X.select([name for name in X if name != "words"])  # of fewer columns than rows
+    probe = bottleneck_probe(clone(clf).fit(few, y), few, {"frame": X["frame"]}, cv=3)
     assert probe.loc["frame", "inputs"] > 0.5
+    assert np.isfinite(bottleneck_probe(clf, X, {"score": score}, cv=3).to_numpy(float)).all()
     assert np.isfinite(information_plane(clf, X, y, epochs=[1])["I(xi; y)"]).all()
     report = check_assumptions(X, y, n_permutations=1, n_resamples=2, cv=3)
     assert len(report.pairs) == 10 and report.pairs.notna().all(axis=None)

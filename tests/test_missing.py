@@ -355,7 +355,7 @@ def test_sparse_and_foreign_encoders_meet_missing_rows(data):
     X, y = data
     rng = np.random.default_rng(0)
     words = sparse.random(120, 120, 0.05, "csr", random_state=0)
-    words = sparse.csr_matrix(words + 1e-3 * sparse.eye(120, 30))
+    words = sparse.csr_matrix(words + 1e-3 * sparse.eye(120, 120))
     gone = rng.uniform(size=120) < 0.3
     lil = words.tolil()
     for row in np.flatnonzero(gone):
