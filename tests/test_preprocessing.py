@@ -126,7 +126,7 @@ def test_concatenation_stays_sparse_where_it_pays(mixed):
     sparse_only = X.select("words")
     assert sparse.issparse(ModalityConcatenator().fit_transform(sparse_only))
     assert not sparse.issparse(
-        ModalityConcatenator(sparse_threshold=0.1).fit_transform(sparse_only)
+        ModalityConcatenator(sparse_threshold=0.01).fit_transform(sparse_only)
     )
     assert not sparse.issparse(ModalityConcatenator().fit_transform(X))
     mixed_up = ModalityConcatenator(sparse_threshold=1.0).fit_transform(X)
