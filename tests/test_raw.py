@@ -33,9 +33,10 @@ from sklearn_omib.encoders import (
     TableEncoder,
 )
 from sklearn_omib.export import to_torch_export
-from sklearn_omib.inspection import bottleneck_probe, modality_ablation
+from sklearn_omib.information import estimate_beta_bounds
+from sklearn_omib.inspection import bottleneck_probe, check_assumptions, modality_ablation
 from sklearn_omib.nn.stacking import copies
-from sklearn_omib.preprocessing import ModalityTransformer
+from sklearn_omib.preprocessing import ModalitySplitter, ModalityTransformer
 
 Image = pytest.importorskip("PIL.Image", reason="needs Pillow: pip install 'sklearn-omib[images]'")
 
@@ -267,6 +268,25 @@ def test_one_table_or_one_list_of_texts_is_a_modality(items):
     kinds = {name: type(one) for name, one in clf.fit(frame, Y).encoders_.items()}
     assert kinds == {"text": NGramEncoder, "table": TableEncoder}
     assert len(cross_val_score(clf, frame, Y, cv=2)) == 2
+
+
+def test_a_column_by_name_is_a_modality_of_items_in_a_pipeline_too(items):
+    frame = items["table"].assign(text=items["text"])
+    splitter = ModalitySplitter({"text": "text", "age": "age", "rest": ["city", "visit"]})
+    shapes = {"text": (), "age": (1,), "rest": (2,)}
+    assert splitter.fit_transform(frame).sample_shapes == shapes
+    pipe = make_pipeline(splitter, OMIBClassifier(**FAST)).fit(frame, Y)
+    kinds = {name: type(one) for name, one in pipe[-1].encoders_.items()}
+    assert kinds == {"text": NGramEncoder, "rest": TableEncoder}
+    assert pipe.predict(frame[:1].assign(text=None)).shape == (1,)
+
+
+def test_what_needs_numbers_tells_how_to_get_them(items):
+    X = {"text": items["text"]}
+    with pytest.raises(ValueError, match=r"Modality 'text' must be numeric.*encoders"):
+        check_assumptions(X, Y, n_permutations=2, n_resamples=2)
+    with pytest.raises(ValueError, match=r"Modality 'text': the block must be numeric.*encoders"):
+        estimate_beta_bounds(X)
 
 
 def test_other_estimators(items):

@@ -34,7 +34,7 @@ from .container import (
 )
 from .foreign import as_pandas, as_table
 from .lazy import LazyBlock, as_lazy, fits_in_memory, rows_per_read
-from .raw import KINDS, TEXT, as_items, is_item, is_raw, kind_of
+from .raw import ENCODE_FIRST, KINDS, TEXT, as_items, is_item, is_raw, kind_of
 
 # A table of more columns, fewer of whose values are not 0, is kept sparse
 WIDEST_DENSE = 100
@@ -297,9 +297,7 @@ def check_block(
     if is_raw(block) and not isinstance(block, pd.DataFrame):
         with naming_modality(name):
             raise ValueError(
-                f"holds {KINDS[kind_of(block)]}, where numbers are needed. Encode it first: "
-                "TfidfVectorizer().fit_transform(texts) makes a table of texts, and every encoder "
-                "of sklearn_omib.encoders one of what it reads."
+                f"holds {KINDS[kind_of(block)]}, where numbers are needed. {ENCODE_FIRST}"
             )
     if type(block) is np.ndarray and block.dtype.kind == "f" and block.ndim > 1:  # most of them
         with np.errstate(over="ignore", invalid="ignore"):

@@ -606,8 +606,6 @@ def split_columns(X: Block, modalities: Mapping[str, Any]) -> ModalityDict:
         if columns == list(range(columns[0], columns[-1] + 1)):
             picked = slice(columns[0], columns[-1] + 1)  # a view, not a copy
         block = X.iloc[:, picked] if hasattr(X, "iloc") else X[:, picked]
-        if isinstance(modalities[name], str) and is_raw(block):
-            shape = ()  # as in ColumnTransformer a name alone is one column of items
         if shape == ():
             block = block.iloc[:, 0] if hasattr(block, "iloc") else block[:, 0].astype(object)
         elif isinstance(block, np.ndarray) and shape == block.shape[1:]:
@@ -647,6 +645,8 @@ def resolve_columns(
                 f"Columns of modality {name!r}: {columns!r} goes beyond the {X.shape[1]} columns "
                 "of the table."
             )
+        if isinstance(columns, str) and hasattr(X, "iloc") and is_raw(X.iloc[:, index]):
+            shape = ()  # as in ColumnTransformer a name alone is one column of items
         shape = (len(index),) if shape is None else shape
         if prod(shape) != len(index):
             raise ValueError(

@@ -18,6 +18,10 @@ from .foreign import as_pandas, is_polars
 IMAGE_SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
 SOUND_SUFFIXES = frozenset((".aif", ".aiff", ".flac", ".mp3", ".ogg", ".wav"))
 TEXT = "UST"  # kinds of numpy's types of text, and of bytes, which are refused by name
+ENCODE_FIRST = (
+    "Encode it first: TfidfVectorizer().fit_transform(texts) makes a table of texts, and every "
+    "encoder of sklearn_omib.encoders one of what it reads."
+)
 # What a block is made of, and what it is called in messages
 KINDS = {
     "text": "texts",
