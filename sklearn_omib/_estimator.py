@@ -565,7 +565,7 @@ class BaseMultimodal(
         """
         sample = complete_rows(sample_rows(X, rng))
         encoders = resolve_encoders(
-            self._of_others(), sample, self._networks_of(sample), hidden_dim=self.hidden_dim,
+            self._networks_given(), sample, self._networks_of(sample), hidden_dim=self.hidden_dim,
             n_layers=self.n_layers, narrow=self._task.narrow_table_encoder,
         )  # fmt: skip
         sample = summarised(sample)

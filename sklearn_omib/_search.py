@@ -213,7 +213,7 @@ class BaseOMIBCV(
 
         sample = sample_rows(X, rng)
         encoders = resolve_encoders(
-            self._of_others(), complete_rows(sample), self._networks_of(sample),
+            self._networks_given(), complete_rows(sample), self._networks_of(sample),
             hidden_dim=self.hidden_dim, n_layers=self.n_layers,
             narrow=self._task_class.narrow_table_encoder,
         )  # fmt: skip

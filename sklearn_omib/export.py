@@ -287,6 +287,12 @@ class _Networks(nn.Module):
     def __init__(self, estimator: BaseMultimodal) -> None:
         super().__init__()
         scaler, net = estimator._scaler, estimator.net_
+        for name, encoder in estimator.encoders_.items():
+            raise ValueError(
+                f"Modality {name!r} is read by {type(encoder).__name__} before the network, and "
+                f"exported models hold the network alone. Give numbers: fit on what encoders_"
+                f"[{name!r}].transform makes of it, as a dense array, and export that."
+            )
         if scaler.sparse_names:
             (name, *_) = sorted(scaler.sparse_names)
             raise ValueError(

@@ -38,8 +38,10 @@ class Tuned(SequenceEncoder):
     trainable_layers = 1
 
     def module(self, shape, hidden_dim):
-        torch.manual_seed(0)
-        return Head(shape[1])
+        head, generator = Head(shape[1]), torch.Generator().manual_seed(0)
+        for weight in head.before.parameters():
+            nn.init.uniform_(weight, -0.5, 0.5, generator)
+        return head
 
 
 @pytest.fixture

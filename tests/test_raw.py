@@ -5,9 +5,11 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import sparse
 from scipy.io import wavfile
 from sklearn.base import clone
+from sklearn.ensemble import BaggingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
@@ -30,8 +32,11 @@ from sklearn_omib.encoders import (
     SequenceEncoder,
     TableEncoder,
 )
-from sklearn_omib.inspection import bottleneck_probe, modality_ablation
-from sklearn_omib.preprocessing import ModalityTransformer
+from sklearn_omib.export import to_torch_export
+from sklearn_omib.information import estimate_beta_bounds
+from sklearn_omib.inspection import bottleneck_probe, check_assumptions, modality_ablation
+from sklearn_omib.nn.stacking import copies
+from sklearn_omib.preprocessing import ModalitySplitter, ModalityTransformer
 
 Image = pytest.importorskip("PIL.Image", reason="needs Pillow: pip install 'sklearn-omib[images]'")
 
@@ -96,8 +101,8 @@ def test_a_container_tells_what_it_holds_and_is_cut_like_a_table(items):
 
 
 @pytest.mark.parametrize("make", [
-    list, np.array, pd.Series, lambda texts: np.array(texts, dtype=object),
-    lambda texts: pd.Series(texts, dtype="string"), tuple,
+    list, np.array, pd.Series, lambda texts: [np.str_(text) for text in texts], tuple,
+    lambda texts: np.array(texts, dtype=object), lambda texts: pd.Series(texts, dtype="string"),
 ])  # fmt: skip
 def test_texts_come_in_every_form(make):
     texts = [f"number {i}" for i in range(5)]
@@ -150,6 +155,70 @@ def test_what_is_learned_of_rows_is_learned_of_training_rows(items):
     assert all("2019" not in word for word in words.get_feature_names_out())
 
 
+def test_initial_weights_are_drawn_by_each_network(items, encoders):
+    X = ModalityDict(items).select(["photo", "voice"])
+    state = torch.get_rng_state()
+    nets = [OMIBClassifier(encoders=encoders, **FAST).fit(X, Y).net_.module_ for _ in range(2)]
+    assert torch.equal(torch.get_rng_state(), state)
+    for one, again in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        torch.testing.assert_close(one, again, rtol=0, atol=0)
+    first, second = (dict(part.named_parameters()) for part in copies(nets[0])[0].networks)
+    assert any(not torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_name_for_all_encoders_is_for_sequences_too(items):
+    X = ModalityDict(items).select(["text", "walk"])
+    clf = OMIBClassifier(encoders="gru", **FAST).fit(X, Y)
+    assert "GRUEncoder" in repr(clf.net_.module_) and "Conv1dEncoder" not in repr(clf.net_.module_)
+
+
+def test_a_flattened_container_is_cut_again(items):
+    X = ModalityDict(items).select(["text", "walk", "table"])
+    clf = OMIBClassifier(**FAST).fit(X, Y)
+    np.testing.assert_array_equal(clf.predict_proba(np.asarray(X)), clf.predict_proba(X))
+    bagging = BaggingClassifier(OMIBClassifier(X.layout, **FAST), n_estimators=2, random_state=0)
+    assert bagging.fit(X, Y).predict_proba(X[:3]).shape == (3, 2)
+    kinds = {name: type(one) for name, one in bagging.estimators_[0].encoders_.items()}
+    assert kinds == {"text": NGramEncoder, "walk": SequenceEncoder, "table": TableEncoder}
+
+
+def test_tables_without_names_are_read_by_position(items):
+    X = {"table": items["table"]}
+    clf = OMIBClassifier(**FAST).fit(X, Y)
+    found = clf.predict_proba({"table": items["table"].to_numpy()})
+    np.testing.assert_array_equal(found, clf.predict_proba(X))
+
+
+def test_sequences_come_in_every_form():
+    walks = [None, [], np.empty((0, 2)), np.ones((3, 2)), [[1.0, 2.0]]]
+    block = ModalityDict({"walk": walks})["walk"]
+    assert [None if walk is None else len(walk) for walk in block] == [None, None, None, 3, 1]
+    walks = [np.full((2 + i % 3, 2), i / N) for i in range(N)]
+    clf = OMIBClassifier(**FAST).fit({"walk": walks}, Y)
+    known = clf.predict_proba({"walk": walks[:1]})  # of one length
+    np.testing.assert_allclose(clf.predict_proba({"walk": walks})[:1], known, rtol=1e-5)
+    np.testing.assert_array_equal(clf.predict_proba({"walk": np.stack(walks[:1])}), known)
+
+
+def test_pictures_beside_one_that_is_missing_keep_their_values():
+    pictures = np.random.default_rng(0).integers(256, size=(N, 8, 8, 3), dtype=np.uint8)
+    clf = OMIBClassifier(encoders={"photo": ImageEncoder(size=8)}, **FAST)
+    known = clf.fit({"photo": pictures}, Y).predict_proba({"photo": pictures[:2]})
+    found = clf.predict_proba({"photo": [None, *pictures[:2]]})
+    np.testing.assert_allclose(found[1:], known, rtol=1e-5)
+
+
+def test_polars_holds_tables_and_texts(items):
+    polars = pytest.importorskip("polars")
+    frame = items["table"].reset_index(drop=True)
+    X = {"table": frame, "text": items["text"]}
+    clf = OMIBClassifier(**FAST).fit(X, Y)
+    other = {"table": polars.from_pandas(frame), "text": polars.Series(list(items["text"]))}
+    np.testing.assert_allclose(
+        OMIBClassifier(**FAST).fit(other, Y).predict_proba(other), clf.predict_proba(X), rtol=1e-5
+    )
+
+
 def test_meta_estimators_of_sklearn_take_them(items):
     X = ModalityDict(items).select(["text", "table"])
     scores = cross_val_score(OMIBClassifier(**FAST), X, Y, cv=2, n_jobs=2)
@@ -176,6 +245,9 @@ def test_parameters_of_encoders_are_parameters():
     assert clone(clf).encoders["text"].lowercase
     clf.set_params(encoders__text=NGramEncoder(max_features=5), encoders__text__lowercase=False)
     assert clf.encoders["text"].max_features == 5 and not clf.encoders["text"].lowercase
+    clf = OMIBClassifier(encoders={"a__b": NGramEncoder()})
+    assert clf.set_params(**clf.get_params()).encoders["a__b"].lowercase
+    assert not clf.set_params(encoders__a__b__lowercase=False).encoders["a__b"].lowercase
     with pytest.raises(ValueError, match="Invalid parameter"):
         clf.set_params(encoders__nothing__lowercase=True)
 
@@ -196,6 +268,25 @@ def test_one_table_or_one_list_of_texts_is_a_modality(items):
     kinds = {name: type(one) for name, one in clf.fit(frame, Y).encoders_.items()}
     assert kinds == {"text": NGramEncoder, "table": TableEncoder}
     assert len(cross_val_score(clf, frame, Y, cv=2)) == 2
+
+
+def test_a_column_by_name_is_a_modality_of_items_in_a_pipeline_too(items):
+    frame = items["table"].assign(text=items["text"])
+    splitter = ModalitySplitter({"text": "text", "age": "age", "rest": ["city", "visit"]})
+    shapes = {"text": (), "age": (1,), "rest": (2,)}
+    assert splitter.fit_transform(frame).sample_shapes == shapes
+    pipe = make_pipeline(splitter, OMIBClassifier(**FAST)).fit(frame, Y)
+    kinds = {name: type(one) for name, one in pipe[-1].encoders_.items()}
+    assert kinds == {"text": NGramEncoder, "rest": TableEncoder}
+    assert pipe.predict(frame[:1].assign(text=None)).shape == (1,)
+
+
+def test_what_needs_numbers_tells_how_to_get_them(items):
+    X = {"text": items["text"]}
+    with pytest.raises(ValueError, match=r"Modality 'text' must be numeric.*encoders"):
+        check_assumptions(X, Y, n_permutations=2, n_resamples=2)
+    with pytest.raises(ValueError, match=r"Modality 'text': the block must be numeric.*encoders"):
+        estimate_beta_bounds(X)
 
 
 def test_other_estimators(items):
@@ -255,6 +346,14 @@ def test_weights_of_nothing_leave_rows_out_unread(items):
         ({"a": pd.DataFrame({"t": [f"some words and then {i}" for i in range(N)]})}, "Column 't'"),
         ({"a": ["gone.png"] * N}, r"Modality 'a': row 0: 'gone\.png' is not there"),
         ({"a": [["x", "y"]] * N}, "Modality 'a'"),
+        ({"a": [b"x"] * N}, r"Modality 'a': holds bytes, b'x' \(sample 0\); .*decode"),
+        ({"a": np.array([b"x"] * N)}, r"Modality 'a': holds bytes"),
+        ({"a": "x"}, r"Modality 'a' is 'x'.*\['x'\]"),
+        ({"a": [None, np.ones(2), [np.inf] * 3] * 13 + [None]}, "Modality 'a': row 2: .*infinite"),
+        (
+            {"a": pd.DataFrame({"n": [1.0, -np.inf] * 20, "c": ["u", "v"] * 20})},
+            r"Modality 'a': Column 'n' holds -inf in row 1; .*replace",
+        ),
     ],
 )
 def test_messages_name_the_modality_and_the_sample(X, message):
@@ -269,6 +368,40 @@ def test_missing_values_may_be_refused(items):
     walks = [None, *items["walk"][1:]]
     with pytest.raises(ValueError, match="Modality 'walk' contains NaN"):
         OMIBClassifier(missing_values="error", **FAST).fit({"walk": walks}, Y)
+
+
+@pytest.mark.parametrize(
+    ("name", "block", "message"),
+    [
+        ("text", np.ones((2, 3)), r"Modality 'text': is an array of shape \(2, 3\)"),
+        (
+            "table",
+            lambda X: X["table"][["age", "city"]],
+            r"2 columns, .*\['visit', 'member'\]",
+        ),
+        ("table", lambda X: X["table"].assign(new=1), r"5 columns, .* \['new'\] were not there"),
+        ("table", lambda X: X["table"][["city", "age", "visit", "member"]], "got 'city' in the"),
+    ],
+)
+def test_messages_of_what_differs_from_fit(items, name, block, message):
+    X = ModalityDict(items).select(["text", "table"])
+    clf = OMIBClassifier(**FAST).fit(X, Y)
+    X = dict(X[:2].items())
+    with pytest.raises((ValueError, TypeError), match=message):
+        clf.predict({**X, name: block(X) if callable(block) else block})
+
+
+def test_models_of_items_are_not_exported(items, tmp_path):
+    clf = OMIBClassifier(**FAST).fit({"table": items["table"]}, Y)
+    with pytest.raises(ValueError, match=r"Modality 'table' is read by TableEncoder before.*dense"):
+        to_torch_export(clf)
+    numbers = {"table": clf.encoders_["table"].transform(items["table"])}
+    to_torch_export(OMIBClassifier(**FAST).fit(numbers, Y))
+
+
+def test_an_encoder_is_an_instance():
+    with pytest.raises(TypeError, match=r"modality 't' is a class; give an instance, NGramEncoder"):
+        OMIBClassifier(encoders={"t": NGramEncoder}, **FAST).fit({"t": ["a", "b"] * 20}, Y)
 
 
 # -- parts ----------------------------------------------------------------------------------------

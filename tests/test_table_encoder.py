@@ -2,7 +2,7 @@
 
 import copy
 import pickle
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
 import numpy as np
@@ -242,3 +242,21 @@ def test_embeddings_say_what_they_need(table, monkeypatch):
     encoder = TableEncoder(numbers="periodic").fit(table)
     with pytest.raises(ImportError, match=r"pip install 'sklearn-omib\[tables\]'"):
         encoder.module((5,), 8)
+
+
+def test_dates_are_of_any_century_and_periods():
+    days = [datetime(1, 1, 1), datetime(9999, 12, 31), None]
+    found = TableEncoder().fit_transform(pd.DataFrame({"day": pd.Series(days, dtype=object)}))
+    assert found[1, 0] == 3652058 and np.isnan(found[2]).all()
+    periods = pd.period_range("2024-01-01", periods=3, freq="D")
+    found = TableEncoder().fit_transform(pd.DataFrame({"day": pd.Series([*periods], dtype=object)}))
+    assert found[:, 0].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("params", [
+    {"min_frequency": 0}, {"min_frequency": 0.5}, {"min_frequency": None}, {"max_categories": "a"},
+    {"max_categories": 0},
+])  # fmt: skip
+def test_parameters_of_categories_are_checked(params):
+    with pytest.raises(ValueError, match=f"{next(iter(params))} must be a positive int"):
+        TableEncoder(**params).fit(pd.DataFrame({"a": ["x", "y"]}))

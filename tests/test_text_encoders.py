@@ -438,3 +438,12 @@ def test_sentences_of_one_meaning_are_near():
     found = TextEncoder(get_model_path()).read(texts)
     similar = np.corrcoef(found)
     assert found.shape == (3, 384) and similar[0, 1] > similar[0, 2] + 0.3
+
+
+@pytest.mark.parametrize("params", [
+    {"word_ngrams": 3}, {"char_ngrams": (3, 1)}, {"word_ngrams": (0, 1)}, {"min_df": "x"},
+    {"min_df": -1}, {"max_features": 0},
+])  # fmt: skip
+def test_parameters_of_ngrams_are_checked(params):
+    with pytest.raises(ValueError, match=f"{next(iter(params))} must be"):
+        NGramEncoder(**params).fit(["a word", "a verb"])

@@ -34,7 +34,7 @@ from .container import (
 )
 from .foreign import as_pandas, as_table
 from .lazy import LazyBlock, as_lazy, fits_in_memory, rows_per_read
-from .raw import KINDS, as_items, is_item, is_raw, kind_of
+from .raw import ENCODE_FIRST, KINDS, TEXT, as_items, is_item, is_raw, kind_of
 
 # A table of more columns, fewer of whose values are not 0, is kept sparse
 WIDEST_DENSE = 100
@@ -132,7 +132,7 @@ def _validate_table(
     if isinstance(X, pd.Series) or (isinstance(X, (list, tuple)) and any(map(is_item, X))):
         X = as_items(X)
     X = X if hasattr(X, "shape") else as_array(SINGLE_MODALITY, X)
-    if len(X.shape) == 1 and getattr(X, "dtype", np.dtype(float)).kind == "U":
+    if len(X.shape) == 1 and getattr(X, "dtype", np.dtype(float)).kind in TEXT:
         X = X.astype(object)
     flattened = (
         not reset and modalities is None and list(estimator.modalities_) != [SINGLE_MODALITY]
@@ -238,7 +238,19 @@ def _match(estimator: Any, X: ModalityDict) -> ModalityDict:
 
 def _compare_names(estimator: Any, name: str, received: Sequence[str], prefix: str = "") -> None:
     """Raise where the columns of a modality had names in fit and bear others now."""
-    for got, known in zip(received, estimator._block_columns[name] or received, strict=True):
+    columns = estimator._block_columns[name] or received
+    if len(received) != len(columns):
+        plain = [got.removeprefix(prefix) for got in received]
+        lost = [known for known in columns if known not in plain]
+        new = [got for got in plain if got not in columns]
+        raise ValueError(
+            f"Modality {name!r} has {len(received)} columns, but {type(estimator).__name__} was "
+            f"fitted on {len(columns)}: "
+            + f"{lost} are not there. " * bool(lost)
+            + f"{new} were not there in fit. " * bool(new)
+            + "Select the columns of fit."
+        )
+    for got, known in zip(received, columns, strict=True):
         if got not in (known, prefix + known):
             raise ValueError(
                 f"Column names of modality {name!r} differ from those {type(estimator).__name__} "
@@ -285,9 +297,7 @@ def check_block(
     if is_raw(block) and not isinstance(block, pd.DataFrame):
         with naming_modality(name):
             raise ValueError(
-                f"holds {KINDS[kind_of(block)]}, where numbers are needed. Encode it first: "
-                "TfidfVectorizer().fit_transform(texts) makes a table of texts, and every encoder "
-                "of sklearn_omib.encoders one of what it reads."
+                f"holds {KINDS[kind_of(block)]}, where numbers are needed. {ENCODE_FIRST}"
             )
     if type(block) is np.ndarray and block.dtype.kind == "f" and block.ndim > 1:  # most of them
         with np.errstate(over="ignore", invalid="ignore"):

@@ -28,7 +28,7 @@ from .foreign import (
     labelled,
 )
 from .lazy import LazyBlock, ReadError, as_lazy
-from .raw import as_items, is_item, is_raw, kind_of
+from .raw import TEXT, as_columns, as_items, is_item, is_raw, kind_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -409,8 +409,10 @@ def as_block(name: str, block: Block) -> Block:
         return block.tocsr()
     if isinstance(block, (str, PathLike)):
         raise TypeError(
-            f"Modality {name!r} is the path {str(block)!r}; open it first, with numpy.memmap, or "
-            "with zarr, h5py, dask or pyarrow (pip install 'sklearn-omib[streaming]')."
+            f"Modality {name!r} is {str(block)!r}. A block has one item for each sample: a text, "
+            f"or the path of a picture or recording, is a list of one, [{str(block)!r}]. The path "
+            "of a whole array is opened first, with numpy.memmap, or with zarr, h5py, dask or "
+            "pyarrow (pip install 'sklearn-omib[streaming]')."
         )
     with naming_modality(name):
         block = as_lazy(block)
@@ -435,13 +437,16 @@ def as_block(name: str, block: Block) -> Block:
 
 def _from_list(name: str, rows: list[Any] | tuple[Any, ...]) -> Any:
     """A list of samples: objects each of its own, or rows of numbers, of NaN where one is None."""
+    empty = [isinstance(row, (np.ndarray, list, tuple)) and len(row) == 0 for row in rows]
+    if any(empty) and not all(empty):  # beside sequences one without a step is missing
+        rows = [None if none else row for row, none in zip(rows, empty, strict=True)]
     known = [row for row in rows if row is not None]
     if not known or any(map(is_item, known)):
         return as_items(rows)
     if not all(isinstance(row, (np.ndarray, list, tuple)) for row in known):
         return rows  # such as a list of numbers
     shapes = [np.asarray(row, dtype=object if _is_ragged(row) else None).shape for row in known]
-    if len(set(shapes)) > 1 and len(set(map(len, shapes))) == 1:
+    if len(set(shapes)) > 1:
         return as_items([row if row is None else np.asarray(row) for row in rows])
     if len(known) == len(rows):
         return rows
@@ -461,13 +466,13 @@ def _is_ragged(row: Any) -> bool:
 def _holds_items(block: Any) -> bool:
     """Whether a 1-D array is of texts, pictures or other objects, rather than of numbers."""
     values = np.asarray(block)
-    if values.dtype.kind == "U":
+    if values.dtype.kind in TEXT:
         return True
     if values.dtype != object:
         return False
     known = [item for item in values if item is not None]
     return not known or any(
-        is_item(item) or isinstance(item, (np.ndarray, list, tuple)) for item in known
+        is_item(item) or isinstance(item, (bytes, np.ndarray, list, tuple)) for item in known
     )
 
 
@@ -601,9 +606,10 @@ def split_columns(X: Block, modalities: Mapping[str, Any]) -> ModalityDict:
         if columns == list(range(columns[0], columns[-1] + 1)):
             picked = slice(columns[0], columns[-1] + 1)  # a view, not a copy
         block = X.iloc[:, picked] if hasattr(X, "iloc") else X[:, picked]
-        if isinstance(modalities[name], str) and is_raw(block):
-            block = block.iloc[:, 0]  # as in ColumnTransformer a name alone is one column of items
-            shape = ()
+        if shape == ():
+            block = block.iloc[:, 0] if hasattr(block, "iloc") else block[:, 0].astype(object)
+        elif isinstance(block, np.ndarray) and shape == block.shape[1:]:
+            block = as_columns(block)
         if shape != tuple(block.shape[1:]):
             if isinstance(block, LazyBlock):
                 raise ValueError(
@@ -639,6 +645,8 @@ def resolve_columns(
                 f"Columns of modality {name!r}: {columns!r} goes beyond the {X.shape[1]} columns "
                 "of the table."
             )
+        if isinstance(columns, str) and hasattr(X, "iloc") and is_raw(X.iloc[:, index]):
+            shape = ()  # as in ColumnTransformer a name alone is one column of items
         shape = (len(index),) if shape is None else shape
         if prod(shape) != len(index):
             raise ValueError(

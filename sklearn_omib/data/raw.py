@@ -13,9 +13,15 @@ import numpy as np
 import pandas as pd
 
 from .._typing import Array, Block
+from .foreign import as_pandas, is_polars
 
 IMAGE_SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
 SOUND_SUFFIXES = frozenset((".aif", ".aiff", ".flac", ".mp3", ".ogg", ".wav"))
+TEXT = "UST"  # kinds of numpy's types of text, and of bytes, which are refused by name
+ENCODE_FIRST = (
+    "Encode it first: TfidfVectorizer().fit_transform(texts) makes a table of texts, and every "
+    "encoder of sklearn_omib.encoders one of what it reads."
+)
 # What a block is made of, and what it is called in messages
 KINDS = {
     "text": "texts",
@@ -29,6 +35,7 @@ KINDS = {
 
 def is_raw(block: Block) -> bool:
     """Whether a block of a container is to be read by an encoder before it is numbers."""
+    block = as_pandas(block)
     if isinstance(block, pd.DataFrame):
         return not all(_is_numeric(block.iloc[:, i]) for i in range(block.shape[1]))
     return isinstance(block, np.ndarray) and block.ndim == 1 and block.dtype == object
@@ -40,6 +47,13 @@ def _is_numeric(column: pd.Series) -> bool:
         return pd.api.types.is_numeric_dtype(column)
     return not any(isinstance(value, str) or (not np.isscalar(value) and value is not None
                    and value is not pd.NA) for value in column)  # fmt: skip
+
+
+def as_columns(table: Array) -> Block:
+    """A 2-D array of objects that are not all numbers, as a table whose columns have types."""
+    if table.dtype != object or not is_raw(frame := pd.DataFrame(table)):
+        return table
+    return frame.infer_objects()
 
 
 def is_item(value: Any) -> bool:
@@ -79,7 +93,7 @@ def kind_of(block: Block) -> str:
     TypeError
         If items are of no kind, or of several; the message names a sample.
     """
-    if isinstance(block, pd.DataFrame):
+    if isinstance(block, pd.DataFrame) or is_polars(block):
         return "table"
     there = np.flatnonzero(~missing_items(block))
     if not len(there):
@@ -115,6 +129,11 @@ def _kind_of_item(item: Any, place: int) -> str:
         return "image"
     if isinstance(item, (np.ndarray, list, tuple)):
         return "sequence"
+    if isinstance(item, (bytes, bytearray)):
+        raise TypeError(
+            f"holds bytes, {_shown(item)} (sample {place}); make text of them, item.decode(), or "
+            "open them as what they are, PIL.Image.open(io.BytesIO(item))."
+        )
     raise TypeError(
         f"holds {_shown(item)} of type {type(item).__name__} (sample {place}); what can be read "
         f"are {', '.join(KINDS.values())}, and numbers."

@@ -18,7 +18,8 @@ from torch import nn
 from .._typing import Array, Block
 from ..data.ragged import Ragged
 from ..nn.pictures import ResNet18, SpectrogramCNN
-from ._files import FileEncoder, each, naming, needs
+from ._base import Encoder
+from ._files import each, naming, needs
 
 FILE_RATE = 16_000  # of files, where none is stated
 LOWEST_POWER = 1e-10  # of a band, as silence has none
@@ -28,7 +29,7 @@ LOUD = 0.9  # quantile of the levels of steps that stands for the level of a rec
 NETWORKS = {"cnn": SpectrogramCNN, "resnet18": ResNet18}
 
 
-class AudioEncoder(FileEncoder):
+class AudioEncoder(Encoder):
     """Recordings of any length as log-mel spectrograms, read by a convolutional network.
 
     A recording is a path of a file, or an array (samples,), or (samples, channels) of which the

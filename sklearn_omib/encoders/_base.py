@@ -12,9 +12,23 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .._typing import Array, Block
+from ..data.foreign import as_pandas
 from ..data.ragged import Ragged
-from ..data.raw import KINDS, as_items, kind_of, missing_items
+from ..data.raw import KINDS, as_columns, as_items, kind_of, missing_items
 from ..nn.encoders import Factory
+
+
+class NotReadError(Exception):
+    """An item that cannot be read, by its place among those that are there.
+
+    :meth:`Encoder.read` names its row.
+    """
+
+    def __init__(self, place: int, cause: Exception) -> None:
+        super().__init__(str(cause) or type(cause).__name__)
+        self.place = place
+        known = (FileNotFoundError, OSError, TypeError, ValueError)
+        self.kind = next((kind for kind in known if isinstance(cause, kind)), RuntimeError)
 
 
 class Encoder(TransformerMixin, BaseEstimator):
@@ -93,8 +107,15 @@ class Encoder(TransformerMixin, BaseEstimator):
         block = self._checked(block)
         lost = missing_features(block)
         if not lost.any():
-            return self._read(block)
-        return spread(self._read(_rows(block, ~lost)), lost)
+            return self._read_or_name(block, lost)
+        return spread(self._read_or_name(_rows(block, ~lost), lost), lost)
+
+    def _read_or_name(self, items: Block, lost: Array) -> Block:
+        try:
+            return self._read(items)
+        except NotReadError as error:
+            row = int(np.flatnonzero(~lost)[error.place])
+            raise error.kind(f"row {row}: {error}") from error.__cause__
 
     def learn(self, features: Block, y: Any = None) -> Encoder:
         """Learn from features of training rows."""
@@ -142,14 +163,20 @@ class Encoder(TransformerMixin, BaseEstimator):
 
     def _checked(self, block: Any) -> Block:
         """The items as an array of objects, or a DataFrame, of a kind that is read here."""
-        if isinstance(block, np.ndarray) and block.dtype != object and block.ndim in self.dims:
-            return block
+        block = as_pandas(block)
+        known = " or ".join(KINDS[kind] for kind in self.reads)
+        if isinstance(block, np.ndarray) and block.ndim > 1:
+            if block.ndim in self.dims:
+                return as_columns(block) if "table" in self.reads else block
+            if "sequence" not in self.reads:  # which may be of one length
+                raise TypeError(
+                    f"is an array of shape {block.shape}, and {type(self).__name__} reads {known}."
+                )
         items = block if hasattr(block, "iloc") and block.ndim == 2 else _as_array(block)
         kind = kind_of(items)
         if "text" in self.reads and kind in ("image file", "sound file"):
             return items  # words that look like names of files
         if kind not in self.reads:
-            known = " or ".join(KINDS[kind] for kind in self.reads)
             raise TypeError(f"holds {KINDS[kind]}, and {type(self).__name__} reads {known}.")
         return items
 

@@ -81,7 +81,7 @@ def _refuse_texts(name: str, texts: pd.Series) -> None:
         shown = texts.iloc[0] if len(texts.iloc[0]) <= 40 else f"{texts.iloc[0][:37]}..."
         raise ValueError(
             f"Column {name!r} holds texts, such as {shown!r}, and no categories; give it as a "
-            "modality of its own, or drop it."
+            f"modality of its own, the Series table[{name!r}], or drop it."
         )
 
 
@@ -90,6 +90,10 @@ def _dates(values: pd.Series) -> pd.Series:
         return values.dt.to_timestamp()
     if types.is_datetime64_any_dtype(values.dtype):
         return values
+    periods = [isinstance(value, pd.Period) for value in values]
+    if any(periods):
+        values = values.mask(periods, [v.to_timestamp() if p else v for v, p in
+                                       zip(values, periods, strict=True)])  # fmt: skip
     found = pd.to_datetime(values, errors="coerce", format="mixed", utc=True)
     return found.dt.tz_localize(None)
 
@@ -136,7 +140,14 @@ class Numbers(Column):
             values = values.astype(str if is_time else object)  # which are no numbers
         found = pd.to_numeric(values, errors="coerce")
         self._refuse(values, found, "numbers")
-        return found.to_numpy(dtype=np.float64, na_value=np.nan)[:, None]
+        numbers = found.to_numpy(dtype=np.float64, na_value=np.nan)
+        if np.isinf(numbers).any():
+            row = np.flatnonzero(np.isinf(numbers))[0]
+            raise ValueError(
+                f"Column {self.name!r} holds {values.iloc[row]} in row {row}; make a gap of it, "
+                "table.replace([numpy.inf, -numpy.inf], numpy.nan)."
+            )
+        return numbers[:, None]
 
 
 class Durations(Column):
@@ -166,7 +177,7 @@ class Dates(Column):
 
     @staticmethod
     def _days(dates: pd.Series) -> Any:
-        start = pd.Timestamp(0, tz=dates.dt.tz)
+        start = pd.Timestamp(0, tz=dates.dt.tz).as_unit(dates.dt.unit)  # nanoseconds end in 2262
         return ((dates - start) / DAY).to_numpy(dtype=np.float64, na_value=np.nan)
 
     @staticmethod

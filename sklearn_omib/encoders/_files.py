@@ -12,33 +12,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .._typing import Array, Block
-from ._base import Encoder, missing_features
+from .._typing import Array
+from ._base import NotReadError
 
 A = TypeVar("A")
 N_THREADS = 4  # decoding leaves Python's lock, and disks of a network answer several at once
-
-
-class FileEncoder(Encoder):
-    """An encoder of files or of what is in them; what cannot be read is named with its row."""
-
-    def read(self, block: Block) -> Block:
-        try:
-            return super().read(block)
-        except _NotReadError as error:
-            lost = missing_features(self._checked(block))
-            row = int(np.flatnonzero(~lost)[error.place])
-            raise error.kind(f"row {row}: {error}") from error.__cause__
-
-
-class _NotReadError(Exception):
-    """An item that cannot be read, by its place among those that are there."""
-
-    def __init__(self, place: int, cause: Exception) -> None:
-        super().__init__(str(cause) or type(cause).__name__)
-        self.place = place
-        known = (FileNotFoundError, OSError, TypeError, ValueError)
-        self.kind = next((kind for kind in known if isinstance(cause, kind)), RuntimeError)
 
 
 @contextmanager
@@ -85,7 +63,7 @@ def _taken(place: int, future: Future[A]) -> A:
     except ImportError:
         raise
     except Exception as error:
-        raise _NotReadError(place, error) from error
+        raise NotReadError(place, error) from error
 
 
 def batches(parts: Iterable[A], size: int) -> Iterator[list[A]]:

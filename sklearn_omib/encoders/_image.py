@@ -16,7 +16,8 @@ from .._typing import Array, Block
 from ..nn.encoders import Conv2dEncoder
 from ..nn.pictures import Pixels, ResNet18
 from ..training.devices import resolve_device
-from ._files import FileEncoder, batches, each, gathered
+from ._base import Encoder
+from ._files import batches, each, gathered
 from ._pixels import LAYOUTS, Form, pixels_of
 from ._vision import (
     DEFAULT_SIZE,
@@ -41,7 +42,7 @@ ROWS_PER_COMPONENT = 4
 NETWORKS = ("conv2d", "resnet18")
 
 
-class ImageEncoder(FileEncoder):
+class ImageEncoder(Encoder):
     """Pictures of any size and kind: files, PIL pictures or arrays.
 
     Without a model pictures are brought to one size, and a small network is trained on them. With
@@ -50,8 +51,8 @@ class ImageEncoder(FileEncoder):
 
     An array is (height, width), (height, width, channels) or (channels, height, width), of integers
     from 0 to 255 or floats from 0 to 1; many of one size may be one array with a further axis in
-    front. With a model an item may also be a list of pictures of one thing, whose embeddings are
-    averaged.
+    front, where floats may also be whole numbers from 0 to 255. With a model an item may also be a
+    list of pictures of one thing, whose embeddings are averaged.
 
     Parameters
     ----------
@@ -158,6 +159,7 @@ class ImageEncoder(FileEncoder):
     # -- pictures to features ---------------------------------------------------------------
     def _read(self, items: Block) -> Array:
         self._check()
+        items = _as_integers(items)
         if self.model is None:
             form = Form(self.size or OWN_SIZE, self.size or OWN_SIZE)
             return gathered(self._pictures(items, form, "a model"), len(items))
@@ -293,3 +295,11 @@ class ImageEncoder(FileEncoder):
         with torch.no_grad():
             last = self._cut(at_rest(vision.network, cpu), vision.form, cpu).last
         return deepcopy(last).requires_grad_(True)
+
+
+def _as_integers(items: Block) -> Block:
+    """Whole numbers up to 255 as integers, where NaN of pictures that are missing made floats."""
+    if items.dtype.kind != "f" or not items.size or items.max() <= 1:
+        return items
+    whole = items.min() >= 0 and items.max() <= 255 and np.array_equal(items, np.rint(items))
+    return items.astype(np.uint8) if whole else items

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
@@ -73,8 +75,7 @@ class NGramEncoder(Encoder):
 
     def _learn(self, features: Block, y: Array | None) -> None:
         analyzers = {"word": self.word_ngrams, "char": self.char_ngrams}
-        if not any(analyzers.values()):
-            raise ValueError("word_ngrams and char_ngrams are both None; one has to be given.")
+        self._check()
         self.vectorizers_ = {}
         for name, ngrams in analyzers.items():
             vectorizer = None if ngrams is None else self._fitted(name, ngrams, features)
@@ -85,6 +86,23 @@ class NGramEncoder(Encoder):
                 f"has no term in {self.min_df!r} of the {len(features)} texts to train on; lower "
                 "min_df, or leave the modality out."
             )
+
+    def _check(self) -> None:
+        for name in ("word_ngrams", "char_ngrams"):
+            ngrams = getattr(self, name)
+            if ngrams is None:
+                continue
+            lengths = tuple(ngrams) if isinstance(ngrams, (tuple, list)) else ()
+            if len(lengths) != 2 or not 0 < lengths[0] <= lengths[1]:
+                raise ValueError(f"{name} must be None or (fewest, most), got {ngrams!r}.")
+        if self.word_ngrams is None and self.char_ngrams is None:
+            raise ValueError("word_ngrams and char_ngrams are both None; one has to be given.")
+        least = self.min_df
+        if least != "auto" and not (isinstance(least, Real) and least > 0):
+            raise ValueError(f"min_df must be a positive number or 'auto', got {least!r}.")
+        most = self.max_features
+        if most is not None and not (isinstance(most, Integral) and most > 0):
+            raise ValueError(f"max_features must be a positive int or None, got {most!r}.")
 
     def _fitted(self, name: str, ngrams: tuple[int, int], texts: Array) -> TfidfVectorizer | None:
         """What counts words or pieces of them; None where there is no term."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import clone
+from torch import nn
 
 from .._typing import Block
 from ..data.container import Encoded, ModalityDict, naming_modality
+from ..data.foreign import as_pandas
 from ..data.ragged import Ragged
 from ..data.raw import is_raw, kind_of
+from ..nn import seeded_initialisation
 from ._base import Encoder, missing_features, spread
 from ._defaults import default_encoder
 
@@ -66,24 +70,31 @@ class ReadsItems:
         if "encoders" in params:
             self.encoders = params.pop("encoders")
         own = self._own_encoders()
-        named = {key: key.split("__", 2) for key in params if key.startswith("encoders__")}
         if not isinstance(self.encoders, Mapping):
-            named = {}
-        for key, parts in named.items():
-            if parts[1] not in self.encoders or (len(parts) > 2 and parts[1] not in own):
+            return super().set_params(**params)  # type: ignore[misc]
+        named = {key: self._place_of(key) for key in params if key.startswith("encoders__")}
+        for key, (name, parameter) in named.items():
+            if name not in self.encoders or (parameter and name not in own):
                 raise ValueError(
                     f"Invalid parameter {key!r} for estimator {type(self).__name__}; encoders with "
                     f"parameters are {list(own)}."
                 )
         for key in sorted(named, key=len):  # an encoder before its parameters
-            _, name, *parameter = named[key]
+            name, parameter = named[key]
             value = params.pop(key)
             self.encoders = dict(self.encoders)
             if parameter:
-                self.encoders[name] = clone(self.encoders[name]).set_params(**{parameter[0]: value})
+                self.encoders[name] = clone(self.encoders[name]).set_params(**{parameter: value})
             else:
                 self.encoders[name] = value
         return super().set_params(**params)  # type: ignore[misc]
+
+    def _place_of(self, key: str) -> tuple[str, str]:
+        """Modality and parameter that ``encoders__text__model`` is of; names may hold ``__``."""
+        key = key.removeprefix("encoders__")
+        fitting = [name for name in self.encoders if f"{key}__".startswith(f"{name}__")]
+        name = max(fitting, key=len, default=key.partition("__")[0])
+        return name, key[len(name) + 2 :]
 
     def _own_encoders(self) -> dict[str, Encoder]:
         """Encoders with parameters among those given by modality."""
@@ -107,6 +118,7 @@ class ReadsItems:
         if isinstance(X, Encoded):
             return X
         if reset:
+            self._check_instances(X)
             self.encoders_ = {
                 name: self._choose(name, block)
                 for name, block in X.items() if self._reads_items(name, block, True)
@@ -120,19 +132,35 @@ class ReadsItems:
                 blocks[name] = self._encode(name, encoder, X[name], reset)
         return ModalityDict(blocks).named_as(X)
 
-    def _of_others(self) -> Any:
-        """The parameter ``encoders`` for modalities that are numbers as they come."""
+    def _check_instances(self, X: ModalityDict) -> None:
+        for name in X:
+            given = self._given(name)
+            if isinstance(given, type) and issubclass(given, Encoder):
+                raise TypeError(
+                    f"The encoder of modality {name!r} is a class; give an instance, "
+                    f"{given.__name__}()."
+                )
+
+    def _networks_given(self) -> Any:
+        """The parameter ``encoders`` with "auto" for encoders, whose networks are their own."""
+        if isinstance(self.encoders, Mapping):
+            own = self._own_encoders()
+            return {name: "auto" if name in own else one for name, one in self.encoders.items()}
         return "auto" if isinstance(self.encoders, Encoder) else self.encoders
 
     def _networks_of(self, X: ModalityDict) -> dict[str, Any]:
-        """What a network trains of the encoders, by modality, of encoded ones."""
-        return {
-            name: encoder.module(tuple(X[name].shape[1:]), self.hidden_dim)
-            for name, encoder in self.encoders_.items()
-            if not isinstance(self.encoders, Mapping)
-            or isinstance(self._given(name), Encoder)
-            or self._given(name) == "auto"
-        }
+        """What a network trains of the encoders, by modality, of encoded ones.
+
+        Those that are not known by name are factories, so that each network draws its own initial
+        weights, from its own seed.
+        """
+        found: dict[str, Any] = {}
+        for name, encoder in self.encoders_.items():
+            with seeded_initialisation(0):  # of a module to look at
+                part = encoder.module(tuple(X[name].shape[1:]), self.hidden_dim)
+            named = isinstance(part, str)
+            found[name] = part if named else partial(_new_network, encoder, self.hidden_dim)
+        return found
 
     def _choose(self, name: str, block: Block) -> Encoder:
         given = self._given(name)
@@ -143,6 +171,7 @@ class ReadsItems:
             return default_encoder(kind_of(block))
 
     def _encode(self, name: str, encoder: Encoder, block: Block, reset: bool) -> Block:
+        block = as_pandas(block)
         if not reset and missing_features(block).all():
             return self._absent[name][np.zeros(len(block), dtype=int)]
         features = encoder.read(block)
@@ -153,3 +182,9 @@ class ReadsItems:
             none = encoded[:0].compact() if isinstance(encoded, Ragged) else encoded[:0]
             self._absent[name] = spread(none, np.ones(1, dtype=bool))
         return encoded
+
+
+def _new_network(encoder: Encoder, hidden_dim: int, shape: tuple[int, ...]) -> nn.Module:
+    """What is trained of an encoder, made anew."""
+    made: Any = encoder.module(shape, hidden_dim)
+    return made if isinstance(made, nn.Module) else made(shape)

@@ -6,7 +6,7 @@ import numpy as np
 
 from .._typing import Block
 from ..data.ragged import Ragged
-from ._base import Encoder
+from ._base import Encoder, NotReadError
 
 
 class SequenceEncoder(Encoder):
@@ -38,7 +38,12 @@ class SequenceEncoder(Encoder):
         self.network = network
 
     def _read(self, items: Block) -> Ragged:
-        sequences = [_as_steps(item, i) for i, item in enumerate(items)]
+        sequences = []
+        for place, item in enumerate(items):
+            try:
+                sequences.append(_as_steps(item))
+            except ValueError as error:
+                raise NotReadError(place, error) from error
         widths = sorted({part.shape[1] for part in sequences})
         if len(widths) > 1:
             raise ValueError(f"has sequences of {widths} channels; they must have as many each.")
@@ -59,18 +64,20 @@ class SequenceEncoder(Encoder):
         return self.network
 
 
-def _as_steps(item: object, place: int) -> np.ndarray:
+def _as_steps(item: object) -> np.ndarray:
     """A sequence as (time, channels), float32."""
     try:
-        steps = np.asarray(item, dtype=np.float32)
+        with np.errstate(over="ignore"):
+            steps = np.asarray(item, dtype=np.float32)
     except (TypeError, ValueError) as error:
-        what = f"holds a sequence that is no numbers, in sample {place}"
-        raise ValueError(f"{what}: {error}") from None
+        raise ValueError(f"is a sequence that is no numbers: {error}") from None
+    if np.isinf(steps).any():
+        raise ValueError("is a sequence with a value that is infinite, or too large for float32.")
     if steps.ndim == 1:
         steps = steps[:, None]
     if steps.ndim != 2:
         raise ValueError(
-            f"holds a sequence of shape {steps.shape} in sample {place}; steps come first, "
-            "(time, channels)."
+            f"is a sequence of shape {steps.shape}; steps come first, (time, channels). Pictures "
+            "are read by an ImageEncoder, encoders={name: ImageEncoder()}."
         )
     return steps

@@ -88,8 +88,10 @@ class TableEncoder(Encoder):
     def _learn(self, features: Block, y: Array | None) -> None:
         if self.numbers not in EMBEDDINGS:
             raise ValueError(f"numbers must be one of {EMBEDDINGS}, got {self.numbers!r}.")
-        if isinstance(self.min_frequency, str) and self.min_frequency != "auto":
-            raise ValueError(f"min_frequency must be an int or 'auto', got {self.min_frequency!r}.")
+        for name, other in (("min_frequency", "auto"), ("max_categories", None)):
+            value = getattr(self, name)
+            if value != other and not (isinstance(value, (int, np.integer)) and value > 0):
+                raise ValueError(f"{name} must be a positive int or {other!r}, got {value!r}.")
         names = list(features.columns)
         twice = sorted({str(name) for name in names if names.count(name) > 1})
         if twice:
@@ -120,7 +122,9 @@ class TableEncoder(Encoder):
         return Categories(name, least if least > 1 else None, self.max_categories)
 
     def _values(self, table: pd.DataFrame) -> Iterator[tuple[Any, pd.Series]]:
-        """Names and values of the columns, in the order of fit."""
+        """Names and values of the columns, in the order of fit; without names, by position."""
+        if isinstance(table.columns, pd.RangeIndex) and table.shape[1] == len(self.names_):
+            table = table.set_axis(self.names_, axis=1)
         lost = [name for name in self.names_ if name not in table.columns]
         if lost:
             raise ValueError(f"Column {str(lost[0])!r} was there in fit, and is not now.")

@@ -14,6 +14,7 @@ from .._typing import Array, Block
 from ..data.container import as_array
 from ..data.foreign import labelled
 from ..data.lazy import LazyBlock
+from ..data.raw import ENCODE_FIRST
 
 MAX_ROWS = 4096  # rows read; the value drifts by under 1 % between 500 and 4000 rows
 EFFECTIVE_ROWS = 1024  # read for the effective dimension, which only has to be told from small
@@ -140,7 +141,9 @@ def _two_dimensional(block: Block, max_rows: int) -> Block:
     try:
         block = block if block.dtype.kind in "fiub" else block.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"the block must be numeric, got dtype {block.dtype}.") from error
+        raise ValueError(
+            f"the block must be numeric, got dtype {block.dtype}. {ENCODE_FIRST}"
+        ) from error
     return block.reshape(len(block), prod(block.shape[1:]))
 
 

@@ -15,6 +15,7 @@ from scipy.stats import rankdata
 from .._typing import Array, Block
 from ..data.container import flatten_block
 from ..data.foreign import labelled
+from ..data.raw import ENCODE_FIRST
 
 MIN_SAMPLES = 10
 MANY_TIES = 0.05  # share of a column's values that repeat another
@@ -111,7 +112,8 @@ def numeric(v: Block, name: str) -> Array:
         v = flatten_block(labelled(v).block).astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{name} must be numeric. Labels can only be y, and of shape (n_samples,)."
+            f"{name} must be numeric. Labels can only be y, and of shape (n_samples,). "
+            f"{ENCODE_FIRST}"
         ) from error
     if not np.isfinite(v).all():
         raise ValueError(f"{name} contains NaN or infinity; impute or drop these samples first.")

@@ -18,6 +18,7 @@ from sklearn.model_selection import (
 
 from .._typing import Array, Block
 from ..data.container import ModalityDict
+from ..data.ragged import Ragged
 from ..information._capacity import effective_dimension
 from ..nn.encoders import ENCODERS, default_encoder
 from .devices import memory_bytes
@@ -31,7 +32,7 @@ ROWS_HELD_OUT = 500
 LEAST_HELD_OUT, MOST_HELD_OUT = 0.01, 0.15
 # What n_members="auto" pays (benchmarks/evidence/levers.py): networks, and rows of all of them
 MOST_MEMBERS, MEMBER_ROWS = 5, 50_000
-# Rows that pretrained layers see in all, in how many epochs; and the fewest steps, of few rows
+# Rows that pretrained layers see in all epochs, how many epochs these are, and steps of few rows
 FINE_TUNED_ROWS, FINE_TUNING_EPOCHS = 6000, (2, 4)
 FINE_TUNING_BATCH, FEWEST_STEPS = 32, 100
 
@@ -231,7 +232,7 @@ def resolve_encoders(
     X : ModalityDict
         Training data, or a sample of them.
     own : dict of str to encoder, default=None
-        What takes the place of what is given: parts of encoders that have prepared a modality.
+        What "auto" is, where not the default: parts of encoders that have prepared a modality.
     hidden_dim, n_layers : int
     narrow : str
         The encoder of tables that spread over few directions.
@@ -257,9 +258,12 @@ def resolve_encoders(
         chosen = given.get(name, "auto") if isinstance(given, Mapping) else given
         if reads is not None:
             # one name for all goes to the blocks it is made for: an MLP to tables
-            fits = reads.block(block.ndim - 1, reads.sparse or sparse.issparse(block))
+            fits = reads.block(
+                block.ndim - 1, reads.sparse or sparse.issparse(block), isinstance(block, Ragged)
+            )
             chosen = given if fits and (reads.dims or block.ndim == 2) else "auto"
-        chosen = own.get(name, chosen)
+        if isinstance(chosen, str) and chosen == "auto":
+            chosen = own.get(name, "auto")
         if isinstance(chosen, str) and chosen == "auto":
             chosen = _default_encoder(block, hidden_dim, n_layers, narrow)
         resolved[name] = chosen
@@ -277,7 +281,8 @@ def resolve_encoders(
 def _warn_of_axes(name: str, shape: tuple[int, ...], encoder: Any, by_itself: bool) -> None:
     """Warn of a block whose axes probably mean something else than they are taken for."""
     what = ""
-    if encoder == "conv2d" and shape[2] in IMAGE_CHANNELS and min(shape[:2]) > max(IMAGE_CHANNELS):
+    pictures = encoder == "conv2d" and len(shape) == 3
+    if pictures and shape[2] in IMAGE_CHANNELS and min(shape[:2]) > max(IMAGE_CHANNELS):
         what = (
             f"an image of {shape[0]} channels. If its channels are last, put them first: "
             f"numpy.moveaxis(X[{name!r}], -1, 1)"
