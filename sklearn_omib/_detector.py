@@ -293,7 +293,7 @@ class OMIBAnomalyDetector(MultimodalAnomalyDetector):
         before, 1.
     max_epochs : int or "auto", default="auto"
         Largest number of epochs of the main phase. "auto" is 60; where encoders train layers that
-        were trained before, 6000 / n_samples, from 2 to 4, or more where that is below 100 steps.
+        were trained before, 2, or more where these are fewer than 60 steps.
     batch_size : int or "auto", default="auto"
         Largest number of rows per step; batches differ by at most one row. Processes that share
         a fit take as many each. "auto" is 128; where encoders train layers that were trained

@@ -10,6 +10,7 @@ from torch import nn
 from sklearn_omib import ModalityDict, OMIBClassifier, OMIBClassifierCV, OMIBRegressor, load
 from sklearn_omib.encoders import SequenceEncoder, TextEncoder
 from sklearn_omib.training.optimizer import StackedAdamW
+from sklearn_omib.training.plan import USUAL, Recipe
 
 N = 48
 Y = np.arange(N) % 2
@@ -64,7 +65,7 @@ def test_parameters_that_are_auto_suit_it(walks):
     clf = OMIBClassifier(encoders={"walk": Tuned()}, **SMALL).fit(walks, Y)
     main = clf.history_[clf.history_.phase == "main"]
     assert (clf.n_members_, clf.net_.batch_size) == (1, 32)
-    assert len(main) <= clf.recipe_.max_epochs == 100
+    assert len(main) <= clf.recipe_.max_epochs == 60
     assert (clf.history_.phase == "warm-up").sum() == 1
     given = {"max_epochs": 2, "warmup_epochs": 3, "batch_size": 16, "n_members": 2}
     clf = OMIBClassifier(encoders={"walk": Tuned()}, **SMALL, **given).fit(walks, Y)
@@ -72,6 +73,11 @@ def test_parameters_that_are_auto_suit_it(walks):
     assert (clf.n_members_, len(main), clf.net_.batch_size) == (2, 2, 16)
     other = OMIBClassifier(max_epochs=2, **SMALL).fit(walks, Y)
     assert other.recipe_ == (10, 2, 128, 5e-4)
+
+
+@pytest.mark.parametrize(("n_rows", "epochs"), [(20, 60), (320, 6), (960, 2), (50_000, 2)])
+def test_epochs_of_fine_tuning_are_two_or_sixty_steps(n_rows, epochs):
+    assert Recipe.of(OMIBClassifier(), USUAL, n_rows, True).max_epochs == epochs
 
 
 def test_rates_rise_and_fall():
@@ -144,7 +150,7 @@ def test_the_last_layers_learn_with_the_network(model, tmp_path):
     X = ModalityDict({"text": TEXTS, "table": np.arange(2.0 * N).reshape(N, 2)})
     encoder = TextEncoder(model, trainable_layers=2, learning_rate=1e-3)
     clf = OMIBClassifier(encoders={"text": encoder}, **SMALL).fit(X, Y)
-    assert clf.recipe_.max_epochs == 100  # of one step
+    assert clf.recipe_.max_epochs == 60  # of one step
     begun = TextEncoder(model, trainable_layers=2).fit(TEXTS).module((9, 16), 8)
     moved = {name: not torch.equal(value, dict(begun.named_parameters())[name])
              for name, value in weights_of(clf).items()}  # fmt: skip
