@@ -365,12 +365,20 @@ def scores(known, y, predicted):
 
 
 # -- page -----------------------------------------------------------------------------------------
-INTRODUCTION = """\
+TITLE = """\
 Data as they come
 =================
 
-Written by ``python benchmarks/raw.py`` from its rows, ``benchmarks/results/raw.csv``. Four data
-sets go into the estimators as texts, pictures, recordings and tables:
+Texts, pictures, recordings and tables as they are, into OMIB: *plain*, where nothing was trained
+before, on *frozen* embeddings of pretrained networks, and with the last layers of one *trained*
+further. Means over seeds.
+"""
+SETTING = """\
+What is compared
+----------------
+
+This page is written by ``python benchmarks/raw.py`` from its rows, ``benchmarks/results/raw.csv``.
+The data sets:
 
 * mosi: what was said in videos, with published numbers of sound and face; positive or negative.
   Its test part is fixed, other people's videos.
@@ -514,12 +522,14 @@ def write(rows, folder):
     ) if pair[1] is not None]  # fmt: skip
     told = [paired(rows[rows.data == data], data, *pair) for data, *pair in pairs]
     seeds = rows.groupby("data").seed.nunique()
-    lines = [*INTRODUCTION.splitlines(), ""]
-    lines += ["In short", "--------", "", *summary(rows), *(f"* {line}" for line in failures(rows))]
+    lines = [*TITLE.splitlines(), "", *summary(rows), *(f"* {line}" for line in failures(rows))]
     if seeds.max() < 5:
-        lines.append(f"* With {listed(f'{n} seeds on {name}' for name, n in seeds.items())} "
-                     "this is a beginning; intervals of so few seeds are wide.")  # fmt: skip
-    lines += ["", "What was hoped for", "------------------", "", *hoped(rows)]
+        lines.append(
+            f"* Seeds so far: {listed(f'{n} on {name}' for name, n in seeds.items())}. Of so few, "
+            "nothing is certain."
+        )
+    lines += ["", *SETTING.splitlines(), ""]
+    lines += ["What was hoped for", "------------------", "", *hoped(rows)]
     lines += ["Differences", "-----------", ""]
     lines += [
         "Means with 95 % intervals, paired by seed. On mosi a seed is that of training, and "
