@@ -432,10 +432,11 @@ def paired(rows, data, first, second):
 
 
 def best_single(rows):
-    """The contestant of one modality that is best on average; None where there is none."""
+    """The contestant of one modality that is best on average; None until all have rows."""
     measure = main_measure(rows)
     alone = rows[rows.contestant.str.startswith(ONLY)].groupby("contestant")[measure].mean()
-    return alone.idxmax() if len(alone) else None
+    whole = len(rows) > 0 and len(alone) == len(MODALITIES[rows.data.iloc[0]])
+    return alone.idxmax() if whole else None
 
 
 def summary(rows):
@@ -528,6 +529,8 @@ def write(rows, folder):
             f"* Seeds so far: {listed(f'{n} on {name}' for name, n in seeds.items())}. Of so few, "
             "nothing is certain."
         )
+    if lacking := [name for name in DATA if name not in known(rows)]:
+        lines.append(f"* Not measured yet: {listed(lacking)}.")
     lines += ["", *SETTING.splitlines(), ""]
     lines += ["What was hoped for", "------------------", "", *hoped(rows)]
     lines += ["Differences", "-----------", ""]
