@@ -87,7 +87,7 @@ TARGETS = (
 WHY_BEHIND = {
     "mosi": " Its published sound and video come from networks that had seen the training part's "
     "labels: a fit trusts them for what they tell of rows they were made with, and nothing in the "
-    "training part says otherwise."
+    "training part says otherwise. Alone they are little better than chance on other rows."
 }
 TEST_SHARE = 0.3
 TRAINED_LAYERS = 3
@@ -293,9 +293,9 @@ class Known:
             return kind(random_state=self.seed)
         if self.name == FOREST:
             kind = RandomForestRegressor if regression else RandomForestClassifier
-            model = kind(
-                300, min_samples_leaf=2, max_features="sqrt", random_state=self.seed
-            )  # of all columns a split would take minutes where there are thousands
+            # all columns of a regression, its default, would take minutes where there are thousands
+            share = 1 / 3 if regression else "sqrt"
+            model = kind(300, min_samples_leaf=2, max_features=share, random_state=self.seed)
         elif regression:
             model = RidgeCV(np.geomspace(1, 1e5, 11))
         else:
@@ -365,12 +365,20 @@ def scores(known, y, predicted):
 
 
 # -- page -----------------------------------------------------------------------------------------
-INTRODUCTION = """\
+TITLE = """\
 Data as they come
 =================
 
-Written by ``python benchmarks/raw.py`` from its rows, ``benchmarks/results/raw.csv``. Four data
-sets go into the estimators as texts, pictures, recordings and tables:
+Texts, pictures, recordings and tables as they are, into OMIB: *plain*, where nothing was trained
+before, on *frozen* embeddings of pretrained networks, and with the last layers of one *trained*
+further. Means over seeds.
+"""
+SETTING = """\
+What is compared
+----------------
+
+This page is written by ``python benchmarks/raw.py`` from its rows, ``benchmarks/results/raw.csv``.
+The data sets:
 
 * mosi: what was said in videos, with published numbers of sound and face; positive or negative.
   Its test part is fixed, other people's videos.
@@ -424,10 +432,11 @@ def paired(rows, data, first, second):
 
 
 def best_single(rows):
-    """The contestant of one modality that is best on average; None where there is none."""
+    """The contestant of one modality that is best on average; None until all have rows."""
     measure = main_measure(rows)
     alone = rows[rows.contestant.str.startswith(ONLY)].groupby("contestant")[measure].mean()
-    return alone.idxmax() if len(alone) else None
+    whole = len(rows) > 0 and len(alone) == len(MODALITIES[rows.data.iloc[0]])
+    return alone.idxmax() if whole else None
 
 
 def summary(rows):
@@ -514,12 +523,16 @@ def write(rows, folder):
     ) if pair[1] is not None]  # fmt: skip
     told = [paired(rows[rows.data == data], data, *pair) for data, *pair in pairs]
     seeds = rows.groupby("data").seed.nunique()
-    lines = [*INTRODUCTION.splitlines(), ""]
-    lines += ["In short", "--------", "", *summary(rows), *(f"* {line}" for line in failures(rows))]
+    lines = [*TITLE.splitlines(), "", *summary(rows), *(f"* {line}" for line in failures(rows))]
     if seeds.max() < 5:
-        lines.append(f"* With {listed(f'{n} seeds on {name}' for name, n in seeds.items())} "
-                     "this is a beginning; intervals of so few seeds are wide.")  # fmt: skip
-    lines += ["", "What was hoped for", "------------------", "", *hoped(rows)]
+        lines.append(
+            f"* Seeds so far: {listed(f'{n} on {name}' for name, n in seeds.items())}. Of so few, "
+            "nothing is certain."
+        )
+    if lacking := [name for name in DATA if name not in known(rows)]:
+        lines.append(f"* Not measured yet: {listed(lacking)}.")
+    lines += ["", *SETTING.splitlines(), ""]
+    lines += ["What was hoped for", "------------------", "", *hoped(rows)]
     lines += ["Differences", "-----------", ""]
     lines += [
         "Means with 95 % intervals, paired by seed. On mosi a seed is that of training, and "

@@ -92,4 +92,4 @@ def test_the_page_comes_from_every_contestant(bench, tmp_path):
     page = (tmp_path / "raw.rst").read_text()
     assert "mosi, trained minus frozen: accuracy" in page and "What was hoped for" in page
     bench.write(rows[rows.contestant == "linear"], tmp_path)  # what an interrupted run has
-    assert "2 seeds on mosi" in (tmp_path / "raw.rst").read_text()
+    assert "2 on mosi" in (tmp_path / "raw.rst").read_text()
