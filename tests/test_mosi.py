@@ -27,6 +27,7 @@ def mean_test_accuracy(mosi, names):
     return np.mean(scores)
 
 
+@pytest.mark.slow
 def test_defaults_on_unseen_speakers(mosi):
     together = mean_test_accuracy(mosi, ["text", "audio", "video"])
     alone = {name: mean_test_accuracy(mosi, [name]) for name in mosi.X_train}

@@ -552,7 +552,7 @@ def test_bad_lazy_blocks(data, tmp_path, small_budget):
     ]:
         with pytest.raises(ValueError, match=f"(?s)'{name}'.*{message}|{message}"):
             OMIBClassifier(**FAST).fit({**X, name: block}, y)
-    with pytest.raises(TypeError, match=r"'a' is the path 'x.zarr'.*sklearn-omib\[streaming\]"):
+    with pytest.raises(TypeError, match=r"'a' is 'x\.zarr'.*sklearn-omib\[streaming\]"):
         ModalityDict({"a": "x.zarr"})
     clf = OMIBClassifier(**FAST).fit(X, y)
     with pytest.raises(ValueError, match=r"'b' has samples of shape \(2,\)"):
