@@ -558,8 +558,9 @@ def _output_width(
             z = module(example)
     except Exception as error:
         raise ValueError(
-            f"The encoder of modality {name!r} failed on samples of shape {sample_shape}{hint}: "
-            f"{error}"
+            f"The encoder of modality {name!r} failed on samples of shape {sample_shape}{hint}; it "
+            "must read batches of them, and return (batch, any width). What it said:\n"
+            f"{type(error).__name__}: {error}"
         ) from error
     module.train(was_training)
     shape = tuple(getattr(z, "shape", ()))
