@@ -159,6 +159,8 @@ LEFT_OUT = {
         """,
         SCORES: """
             test_base_chain_crossval_fit_and_predict test_classifier_chain_tuple_order
+            test_classifier_chain_vs_independent_models
+            test_multi_output_classification_sample_weights
             test_multiclass_multioutput_estimator_predict_proba
         """,
         SLOW: "test_multi_output_classification_partial_fit_parallelism",
