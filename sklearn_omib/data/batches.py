@@ -198,11 +198,9 @@ def in_buckets(rows: Tensor, lengths: Tensor, batch_size: int) -> Tensor:
     Of BUCKET batches at a time the rows are sorted, so that little is filled up and batches still
     differ from epoch to epoch.
     """
-    parts = [
-        own[lengths[start : start + len(own)].argsort(stable=True)]
-        for start, own in _cut(rows, BUCKET * batch_size)
-    ]
-    return torch.cat(parts)
+    size = BUCKET * batch_size
+    buckets = zip(rows.split(size), lengths.split(size), strict=True)
+    return torch.cat([own[length.argsort(stable=True)] for own, length in buckets])
 
 
 def _shuffled(edges: list[tuple[int, int]], generator: torch.Generator) -> list[tuple[int, int]]:
@@ -212,11 +210,6 @@ def _shuffled(edges: list[tuple[int, int]], generator: torch.Generator) -> list[
         start, stop = edges[i]
         by_size.setdefault(stop - start, []).append(edges[i])
     return [by_size[stop - start].pop() for start, stop in edges]
-
-
-def _cut(rows: Tensor, size: int) -> Iterator[tuple[int, Tensor]]:
-    for start in range(0, len(rows), size):
-        yield start, rows[start : start + size]
 
 
 def _stored(block: Block, device: torch.device) -> Any:

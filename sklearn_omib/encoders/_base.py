@@ -12,7 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .._typing import Array, Block
+from ..data.container import take_rows
 from ..data.foreign import as_pandas
+from ..data.missing import missing_rows
 from ..data.ragged import Ragged
 from ..data.raw import KINDS, as_columns, as_items, kind_of, missing_items
 from ..nn.encoders import Factory
@@ -108,7 +110,7 @@ class Encoder(TransformerMixin, BaseEstimator):
         lost = missing_features(block)
         if not lost.any():
             return self._read_or_name(block, lost)
-        return spread(self._read_or_name(_rows(block, ~lost), lost), lost)
+        return spread(self._read_or_name(take_rows(block, ~lost), lost), lost)
 
     def _read_or_name(self, items: Block, lost: Array) -> Block:
         try:
@@ -122,7 +124,7 @@ class Encoder(TransformerMixin, BaseEstimator):
         there = ~missing_features(features)
         if not there.any():
             raise ValueError("is missing in every row to train on; leave it out.")
-        self._learn(_rows(features, there), None if y is None else np.asarray(y)[there])
+        self._learn(take_rows(features, there), None if y is None else np.asarray(y)[there])
         self.n_features_in_ = 1
         return self
 
@@ -132,7 +134,7 @@ class Encoder(TransformerMixin, BaseEstimator):
         lost = missing_features(features)
         if not lost.any():
             return self._convert(features)
-        return spread(self._convert(_rows(features, ~lost)), lost)
+        return spread(self._convert(take_rows(features, ~lost)), lost)
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Encoder:
         """Learn from items as they come.
@@ -188,23 +190,11 @@ def _as_array(block: Any) -> Array:
     return as_items(values)
 
 
-def _rows(block: Block, rows: Array) -> Block:
-    return block.iloc[rows] if hasattr(block, "iloc") else block[rows]
-
-
 def missing_features(features: Block) -> Array:
     """Which samples lack the modality, of features: (n_samples,), bool."""
-    if isinstance(features, Ragged):
-        return features.lengths == 0
-    if sparse.issparse(features):
-        stored = np.diff(features.indptr)
-        first = features.indptr[:-1].clip(max=max(features.nnz - 1, 0))
-        return (stored > 0) & np.isnan(features.data[first]) if features.nnz else stored > 0
     if hasattr(features, "iloc") or features.dtype == object:
         return missing_items(features)
-    if features.dtype.kind != "f":
-        return np.zeros(len(features), dtype=bool)
-    return np.isnan(features.reshape(len(features), -1)).all(1)
+    return missing_rows(features)
 
 
 def spread(known: Block, lost: Array) -> Block:
