@@ -57,7 +57,6 @@ from sklearn_omib.encoders import (
     TableEncoder,
     TextEncoder,
 )
-from sklearn_omib.encoders._memory import remembered
 
 PLAIN, FROZEN, TRAINED, BOTH = "plain", "frozen", "trained", "trained and words"
 LINEAR, FOREST, BOOSTING = SKLEARN = ("linear", "random forest", "gradient boosting")
@@ -185,15 +184,6 @@ def image_model():
     return network.eval()
 
 
-class Pictures(ImageEncoder):
-    """Pictures by a frozen network, whose embeddings are kept between runs."""
-
-    def _read(self, items):
-        read = super()._read
-        known = remembered(FEATURES, "efficientnet-lite0", list(items), lambda new: list(read(new)))
-        return np.stack(known).astype(np.float32)
-
-
 def of_text(trainable_layers=0, **options):
     return TextEncoder(
         text_model(), trainable_layers=trainable_layers, memory=FEATURES, **options
@@ -201,7 +191,9 @@ def of_text(trainable_layers=0, **options):
 
 
 def of_picture(**options):
-    return Pictures(image_model(), pixel_mean=127.0, pixel_scale=128.0, **options)
+    return ImageEncoder(
+        image_model(), pixel_mean=127.0, pixel_scale=128.0, memory=FEATURES, **options
+    )
 
 
 def readers(variant, names):
@@ -233,7 +225,7 @@ class Ours:
     def prepare(self, X):
         """Read what is frozen, which is kept, so that its time is not that of a fit."""
         for name, encoder in readers(self.variant, self.names).items():
-            if isinstance(encoder, (TextEncoder, Pictures)):
+            if isinstance(encoder, (TextEncoder, ImageEncoder)):
                 encoder.read(X[name])
 
     def fit(self, train):

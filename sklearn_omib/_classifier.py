@@ -12,7 +12,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import type_of_target
 
 from ._compat import StrOptions, _fit_context
-from ._estimator import BaseMultimodal
+from ._estimator import COMBINE, BaseMultimodal
 from ._typing import Array, Modalities, RandomState
 from .methods import OMIB
 from .tasks import Classification
@@ -188,6 +188,11 @@ class OMIBClassifier(MultimodalClassifier):
         Share of the modalities' codes that the fusion does not see while training, where there are
         several: none can be relied on alone. "auto" is 0.1, and 150 / n_samples among more than
         1500 samples to train on (of the first chunk or fit, where training goes on).
+    combine : {"held_out", "fused"}, default="held_out"
+        What is predicted. "held_out": a weighted sum of the fused prediction and those of the
+        modalities' branches, of class scores or of numbers, with weights >= 0 that fit the rows
+        held out; where none are, and with "fused" in any case, the fused prediction alone, as in
+        the paper. ``head_weights_`` tells the weights.
     beta : {"auto", "upper", "lower"} or float, default="auto"
         Weight of the regularisation per nat of KL, summed over latent dimensions. "upper" is
         M_u and "lower" M_l of ``beta_bounds_`` (eq. 17); "auto" is M_u.
@@ -286,6 +291,9 @@ class OMIBClassifier(MultimodalClassifier):
         The share of codes hidden, where there are several modalities.
     modality_weights_ : dict of str to float
         Final weight of each modality's KL; from the second modality on, the paper's r.
+    head_weights_ : ndarray of shape (n_modalities + 1,)
+        Weights in what is predicted: of the modalities' branches, in the order of
+        ``modalities_``, and last of the fused prediction.
     modalities_ : dict of str to tuple
         Shape of one sample of each modality; () of texts, pictures and other single entries.
     encoders_ : dict of str to Encoder
@@ -328,6 +336,7 @@ class OMIBClassifier(MultimodalClassifier):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **MultimodalClassifier._parameter_constraints,
         **OMIB._parameter_constraints,
+        **COMBINE,
     }
 
     def __init__(
@@ -345,6 +354,7 @@ class OMIBClassifier(MultimodalClassifier):
         fusion: str = "cross_attention",
         n_heads: int = 4,
         modality_dropout: float | str = "auto",
+        combine: str = "held_out",
         beta: float | str = "auto",
         beta_scale: float = 1.0,
         entropy_estimator: Any = "gaussian",
@@ -384,6 +394,7 @@ class OMIBClassifier(MultimodalClassifier):
         self.fusion = fusion
         self.n_heads = n_heads
         self.modality_dropout = modality_dropout
+        self.combine = combine
         self.beta = beta
         self.beta_scale = beta_scale
         self.entropy_estimator = entropy_estimator

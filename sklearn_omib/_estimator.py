@@ -55,6 +55,7 @@ from .training.devices import (
     resolve_device,
     settled,
 )
+from .training.heads import combine_heads
 from .training.interrupts import between_steps, insisted, obey, one_of_many
 from .training.net import PRECISIONS, XI, Family, StackedNet
 from .training.plan import (
@@ -81,6 +82,7 @@ Checked: TypeAlias = tuple[ModalityDict, Array, Array, Array | None]  # X, targe
 
 MOST_MEMBERS = 100  # that can be asked for
 MOST_LAYERS = 1000
+COMBINE: dict[str, Any] = {"combine": [StrOptions({"held_out", "fused"})]}  # of those with branches
 STRUCTURE = (
     "modalities", "encoders", "hidden_dim", "latent_dim", "n_layers", "head_layers", "dropout",
     "input_dropout", "standardize", "n_members",
@@ -209,6 +211,7 @@ class BaseMultimodal(
 
     _watchers: Sequence[tuple[str, Any]] = ()  # names and callbacks that look on during training
     _incomplete: Mapping[str, Array] | None = None  # columns lacking values, as a search says
+    combine: str = "fused"  # what is predicted, where it is no parameter
     n_jobs: int | None
     missing_values: str
     checkpoint_dir: str | PathLike[str] | None
@@ -454,12 +457,20 @@ class BaseMultimodal(
                 train_in_parts(net, train, n_jobs)
             else:
                 whole = self._train_while_wanted(net, train, n_jobs)
-            with torch.no_grad():
-                self._task.after_training(net)
+            self._conclude(net, [range(n_networks)])
         self._rng = rng  # for a partial_fit that follows
         self._read_off(before)
         if checkpoint is not None and whole:
             checkpoint.remove()
+
+    def _conclude(self, net: StackedNet, together: Sequence[Sequence[int]]) -> None:
+        """Learn what remains once networks are trained, some of which predict together."""
+        if self.combine == "fused":
+            net.module_.head_weights = None  # as a fit that goes on may have some
+        else:
+            combine_heads(net, together)
+        with torch.no_grad():
+            self._task.after_training(net)
 
     def _train_while_wanted(
         self, net: StackedNet, train: Callable[[StackedNet], None], n_jobs: int
@@ -704,6 +715,10 @@ class BaseMultimodal(
         objective = getattr(net.criterion_, "objective", net.criterion_)
         self.__dict__.update(self._method.attributes(objective, tuple(self.modalities_)))
         self.__dict__.update(self._task.attributes())
+        if "combine" in self._parameter_constraints:
+            weights = net.module_.head_weights
+            alone = np.eye(len(self.modalities_) + 1)[-1]
+            self.head_weights_ = alone if weights is None else weights[0].double().cpu().numpy()
 
     # -- from input to network output -----------------------------------------------------
     @settled

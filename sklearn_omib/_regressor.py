@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 
 from ._compat import _fit_context
-from ._estimator import BaseMultimodal
+from ._estimator import COMBINE, BaseMultimodal
 from ._typing import Array, Modalities, RandomState
 from .methods import OMIB
 from .tasks import Regression
@@ -146,6 +146,11 @@ class OMIBRegressor(MultimodalRegressor):
         Share of the modalities' codes that the fusion does not see while training, where there are
         several: none can be relied on alone. "auto" is 0.1, and 150 / n_samples among more than
         1500 samples to train on (of the first chunk or fit, where training goes on).
+    combine : {"held_out", "fused"}, default="held_out"
+        What is predicted. "held_out": a weighted sum of the fused prediction and those of the
+        modalities' branches, of class scores or of numbers, with weights >= 0 that fit the rows
+        held out; where none are, and with "fused" in any case, the fused prediction alone, as in
+        the paper. ``head_weights_`` tells the weights.
     beta : {"auto", "upper", "lower"} or float, default="auto"
         Weight of the regularisation per nat of KL, summed over latent dimensions. "upper" is
         M_u and "lower" M_l of ``beta_bounds_`` (eq. 17); "auto" is a third of M_u.
@@ -240,6 +245,9 @@ class OMIBRegressor(MultimodalRegressor):
         The share of codes hidden, where there are several modalities.
     modality_weights_ : dict of str to float
         Final weight of each modality's KL; from the second modality on, the paper's r.
+    head_weights_ : ndarray of shape (n_modalities + 1,)
+        Weights in what is predicted: of the modalities' branches, in the order of
+        ``modalities_``, and last of the fused prediction.
     modalities_ : dict of str to tuple
         Shape of one sample of each modality; () of texts, pictures and other single entries.
     encoders_ : dict of str to Encoder
@@ -283,6 +291,7 @@ class OMIBRegressor(MultimodalRegressor):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **MultimodalRegressor._parameter_constraints,
         **OMIB._parameter_constraints,
+        **COMBINE,
     }
 
     def __init__(
@@ -300,6 +309,7 @@ class OMIBRegressor(MultimodalRegressor):
         fusion: str = "unnormed_attention",
         n_heads: int = 4,
         modality_dropout: float | str = 0.0,
+        combine: str = "held_out",
         beta: float | str = "auto",
         beta_scale: float = 1.0,
         entropy_estimator: Any = "gaussian",
@@ -338,6 +348,7 @@ class OMIBRegressor(MultimodalRegressor):
         self.fusion = fusion
         self.n_heads = n_heads
         self.modality_dropout = modality_dropout
+        self.combine = combine
         self.beta = beta
         self.beta_scale = beta_scale
         self.entropy_estimator = entropy_estimator

@@ -318,7 +318,7 @@ class BaseOMIBCV(
         reasons = [str(error) for error in prepared if isinstance(error, Exception)]
         if not folds:
             raise ValueError(f"Every fit failed. {reasons[0]}")
-        first, task = folds[0].estimator, folds[0].estimator._task
+        first = folds[0].estimator
         net = first._make_net(folds[0].plan.encoders, [fold.plan.weights[0] for fold in folds])
         net.spares_failed = True
         families, seeds = [f.family for f in folds], [f.plan.draws[0] for f in folds]
@@ -328,7 +328,7 @@ class BaseOMIBCV(
         with first._training(net, families, list(range(len(folds))), seeds, epochs):
             if warmup:  # which knows no beta
                 net.run_phase("warm-up", warmup)
-            places = self._train_each(net, task)
+            places = self._train_each(net, first)
             reasons += net.failed.values()
         trained = iter([
             [None if net is None else fold.ended(net, beta)
@@ -381,15 +381,14 @@ class BaseOMIBCV(
                 lambda part: part.run_phase("main", n_epochs, keep_last=True),
                 count_jobs(net, self.n_jobs, n_epochs),
             )
-            with torch.no_grad():
-                first._task.after_training(net)
+            first._conclude(net, [[k] for k in range(len(folds))])
             failed = net.failed
         return [
             None if k in failed else fold.ended(net.taken([k]), self.beta_)
             for k, fold in enumerate(folds)
         ]
 
-    def _train_each(self, net: StackedNet, task: Any) -> list[list[StackedNet | None]]:
+    def _train_each(self, net: StackedNet, first: Any) -> list[list[StackedNet | None]]:
         """One network for each fold and beta: by fold and beta, or None where it diverged."""
         n_folds, n_betas = net.n_networks, len(self.betas_)
         net.repeat([k for k in range(n_folds) for _ in range(n_betas)])
@@ -401,8 +400,7 @@ class BaseOMIBCV(
             train_in_parts(net, self._train_along, n_jobs, TOGETHER * n_betas)
         else:
             train_in_parts(net, lambda part: part.run_phase("main", max_epochs), n_jobs)
-        with torch.no_grad():
-            task.after_training(net)
+        first._conclude(net, [[k] for k in range(net.n_networks)])
         nets = [None if k in net.failed else net.taken([k]) for k in range(net.n_networks)]
         return [nets[k : k + n_betas] for k in range(0, len(nets), n_betas)]
 
@@ -545,9 +543,9 @@ class OMIBClassifierCV(ClassifierMixin, BaseOMIBCV):
         all samples. It takes two fifths of the time, and its networks are not those of a fit at one
         beta alone.
     encoders, hidden_dim, latent_dim, n_layers, dropout, input_dropout, head_layers, fusion, \
-n_heads, modality_dropout, entropy_estimator, weighting, trb_weight, warmup_epochs, max_epochs, \
-batch_size, learning_rate, weight_decay, early_stopping, validation_fraction, n_iter_no_change, \
-tol, standardize, missing_values, class_weight, device, precision, n_threads, n_jobs, \
+n_heads, modality_dropout, combine, entropy_estimator, weighting, trb_weight, warmup_epochs, \
+max_epochs, batch_size, learning_rate, weight_decay, early_stopping, validation_fraction, \
+n_iter_no_change, tol, standardize, missing_values, class_weight, device, precision, n_threads, n_jobs, \
 random_state, verbose
         As in :class:`OMIBClassifier`, with the same defaults.
 
@@ -626,6 +624,7 @@ random_state, verbose
         fusion: str = "cross_attention",
         n_heads: int = 4,
         modality_dropout: float | str = "auto",
+        combine: str = "held_out",
         entropy_estimator: Any = "gaussian",
         weighting: str = "reference",
         trb_weight: float = 1.0,
@@ -740,9 +739,10 @@ class OMIBRegressorCV(RegressorMixin, BaseOMIBCV):
         all samples. It takes two fifths of the time, and its networks are not those of a fit at one
         beta alone.
     encoders, hidden_dim, latent_dim, n_layers, dropout, input_dropout, head_layers, fusion, \
-n_heads, modality_dropout, entropy_estimator, weighting, trb_weight, warmup_epochs, max_epochs, \
-batch_size, learning_rate, weight_decay, early_stopping, validation_fraction, n_iter_no_change, \
-tol, standardize, missing_values, device, precision, n_threads, n_jobs, random_state, verbose
+n_heads, modality_dropout, combine, entropy_estimator, weighting, trb_weight, warmup_epochs, \
+max_epochs, batch_size, learning_rate, weight_decay, early_stopping, validation_fraction, \
+n_iter_no_change, tol, standardize, missing_values, device, precision, n_threads, n_jobs, \
+random_state, verbose
         As in :class:`OMIBRegressor`, with the same defaults.
 
     Attributes
@@ -794,6 +794,7 @@ modalities_, encoders_, recipe_, n_iter_, n_features_in_, feature_names_in_
         fusion: str = "unnormed_attention",
         n_heads: int = 4,
         modality_dropout: float | str = 0.0,
+        combine: str = "held_out",
         entropy_estimator: Any = "gaussian",
         weighting: str = "reference",
         trb_weight: float = 1.0,

@@ -23,7 +23,8 @@ METHODS = [
     "Concat", "BiGated", "MISA", "DeepIB", "MMIBZhang", "MMIBCui", "DMIB", "EMIB", "LMIB", "CMIB",
 ]  # fmt: skip
 FAST = {"max_epochs": 5, "hidden_dim": 16, "latent_dim": 8, "batch_size": 32, "random_state": 0}
-OMIB = {**FAST, "warmup_epochs": 2}
+DETECTOR = {**FAST, "warmup_epochs": 2}
+OMIB = {**DETECTOR, "combine": "fused"}
 
 
 def baseline(method, task, **options):
@@ -126,13 +127,13 @@ def regressor(members, **options):
 
 def detector(**options):
     X, score = tables()
-    model = OMIBAnomalyDetector(**{**OMIB, **options}).fit(X, np.where(score > 2, -1, 1))
+    model = OMIBAnomalyDetector(**{**DETECTOR, **options}).fit(X, np.where(score > 2, -1, 1))
     return model.score_samples(X), model.score_samples_by_modality(X).to_numpy()
 
 
 def detector_of_every_block():
     X, _ = mixed()
-    return (OMIBAnomalyDetector(nu=0.1, **OMIB).fit(X).decision_function(X),)
+    return (OMIBAnomalyDetector(nu=0.1, **DETECTOR).fit(X).decision_function(X),)
 
 
 def other(method, task):

@@ -39,6 +39,8 @@ How it was done
   cross-validation within the training part with the same folds for all. Test parts choose nothing.
   Detectors have no labels to be tuned by. OMIB-CV searches over beta alone, with as many values
   and the same folds.
+* Measured when OMIB predicted from the fusion alone, which is ``combine="fused"`` now; the default
+  has since come to weigh in the branches by rows held out.
 * OMIB averages five networks on up to 10,000 training samples, as it does by itself; the paper's
   other methods are one network each. "OMIB, one network" tells what the averaging does.
 * scikit-learn's models see the standardised columns of all modalities side by side. The kernel of

@@ -31,7 +31,8 @@ from sklearn_omib.datasets import (
 
 # one network of what the defaults were when parameters and levers were measured
 BASE = {
-    "n_members": 1, "fusion": "cross_attention", "modality_dropout": 0.0, "encoders": "mlp",
+    "n_members": 1, "fusion": "cross_attention", "modality_dropout": 0.0, "combine": "fused",
+    "encoders": "mlp",
 }  # fmt: skip
 N_FOLDS = 5
 

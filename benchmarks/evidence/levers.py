@@ -33,6 +33,8 @@ FUSIONS = ("unnormed_attention", "concat", "sum", "gated", "film", "low_rank")
 LEVERS = {
     "default": {},
     **{f"ensemble of {n}": {"n_members": n} for n in (3, 5, 8)},
+    "combine=held_out": {"combine": "held_out"},
+    "combine=held_out, ensemble of 5": {"combine": "held_out", "n_members": 5},
     "encoders=linear_mlp": {"encoders": "linear_mlp"},
     OF_NUMBERS: {"fusion": "unnormed_attention", "encoders": "linear_mlp"},
     "modality dropout .1": {"modality_dropout": 0.1},

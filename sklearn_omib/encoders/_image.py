@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import torch
-from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from .._typing import Array, Block
@@ -17,8 +17,10 @@ from ..nn.encoders import Conv2dEncoder
 from ..nn.pictures import Pixels, ResNet18
 from ..training.devices import resolve_device
 from ._base import Encoder
+from ._embeddings import Embeddings
 from ._files import batches, each, gathered
-from ._pixels import LAYOUTS, Form, pixels_of
+from ._memory import Folder, fingerprint, remembered
+from ._pixels import LAYOUTS, Form, is_several, pixels_of
 from ._vision import (
     DEFAULT_SIZE,
     IMAGENET_MEAN,
@@ -37,8 +39,6 @@ PerChannel: TypeAlias = float | Sequence[float] | None
 
 OWN_SIZE = 64  # of pictures that no model reads
 OWN_LAYERS, OWN_DROPOUT = 3, 0.1
-ENOUGH = 2  # rows for each column of embeddings, of which no components are needed
-ROWS_PER_COMPONENT = 4
 NETWORKS = ("conv2d", "resnet18")
 
 
@@ -85,6 +85,9 @@ class ImageEncoder(Encoder):
         Principal components, learned of training rows, that embeddings are reduced to. "auto" does
         so where there are fewer than twice as many rows as columns, to one for every four rows.
         None keeps all columns.
+    memory : str, path or None, default=None
+        Folder in which what a model makes of pictures is kept between fits and processes, in half
+        precision, by the content of pictures.
     allow_pickle : bool, default=False
         Whether weights may be read from files that are not safetensors, which can run code.
     device : str or torch.device, default="auto"
@@ -92,10 +95,8 @@ class ImageEncoder(Encoder):
 
     Attributes
     ----------
-    mean_, scale_ : ndarray of shape (n_columns,)
-        Of embeddings of training rows.
-    components_ : ndarray of shape (n_components, n_columns) or None
-        What they are reduced to.
+    embeddings_ : named tuple or None
+        ``mean``, ``scale`` and ``components`` of embeddings of training rows.
 
     Notes
     -----
@@ -139,6 +140,7 @@ class ImageEncoder(Encoder):
         batch_size: int = 32,
         learning_rate: float = 1e-4,
         n_components: int | Literal["auto"] | None = "auto",
+        memory: Folder = None,
         allow_pickle: bool = False,
         device: str | torch.device = "auto",
     ) -> None:
@@ -153,6 +155,7 @@ class ImageEncoder(Encoder):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.n_components = n_components
+        self.memory = memory
         self.allow_pickle = allow_pickle
         self.device = device
 
@@ -163,8 +166,18 @@ class ImageEncoder(Encoder):
         if self.model is None:
             form = Form(self.size or OWN_SIZE, self.size or OWN_SIZE)
             return gathered(self._pictures(items, form, "a model"), len(items))
+        vision, device = self._vision(), resolve_device(self.device)
         made = self._first_layers if self.trainable_layers else self._embeddings
-        return gathered(made(items, self._vision(), resolve_device(self.device)), len(items))
+        if self.memory is None:
+            return gathered(made(items, vision, device), len(items))
+
+        def computed(new: list[Any]) -> list[Array]:
+            return [row for part in made(new, vision, device) for row in part]
+
+        reading = [self.trainable_layers, self.layout, *vision[1:]]
+        known = f"ImageEncoder {fingerprint(vision.network, repr(vision.network))} {reading}"
+        found = remembered(self.memory, known, list(map(_named, items)), computed)
+        return np.stack(found) if self.trainable_layers else np.stack(found).astype(np.float32)
 
     def _pictures(self, items: Block, form: Form, alone: str | None = None) -> Iterator[Array]:
         """Pictures of every item, (n_pictures, 3, height, width); of several is an error."""
@@ -249,34 +262,12 @@ class ImageEncoder(Encoder):
 
     # -- what is learned of training rows ---------------------------------------------------
     def _learn(self, features: Block, y: Array | None) -> None:
-        self.mean_ = self.scale_ = self.components_ = None
-        if features.ndim != 2:
-            return
-        values = np.asarray(features, dtype=np.float32)
-        self.mean_ = values.mean(0, dtype=np.float64).astype(np.float32)
-        deviation = values.std(0, dtype=np.float64).astype(np.float32)
-        self.scale_ = np.where(deviation > 1e-7, deviation, 1)
-        n_components = self._n_components(*values.shape)
-        if n_components is not None:
-            pca = PCA(n_components, random_state=0).fit((values - self.mean_) / self.scale_)
-            # components keep their proportions: to scale the least up would be to add noise
-            unit = np.sqrt(pca.explained_variance_.mean()) or 1
-            self.components_ = (pca.components_ / unit).astype(np.float32)
-
-    def _n_components(self, n_rows: int, n_columns: int) -> int | None:
-        if self.n_components is None:
-            return None
-        if self.n_components != "auto":
-            return min(self.n_components, n_rows, n_columns)
-        if n_rows >= ENOUGH * n_columns:
-            return None
-        return min(max(n_rows // ROWS_PER_COMPONENT, 1), n_columns)
+        self.embeddings_ = None
+        if features.ndim == 2:
+            self.embeddings_ = Embeddings.learned(features, self.n_components)
 
     def _convert(self, features: Block) -> Array:
-        if self.mean_ is None:
-            return features
-        values = ((features - self.mean_) / self.scale_).astype(np.float32)
-        return values if self.components_ is None else values @ self.components_.T
+        return features if self.embeddings_ is None else self.embeddings_(features)
 
     # -- what is trained --------------------------------------------------------------------
     def module(self, shape: tuple[int, ...], hidden_dim: int) -> str | nn.Module:
@@ -295,6 +286,13 @@ class ImageEncoder(Encoder):
         with torch.no_grad():
             last = self._cut(at_rest(vision.network, cpu), vision.form, cpu).last
         return deepcopy(last).requires_grad_(True)
+
+
+def _named(item: Any) -> Any:
+    """An item whose files are paths: by their content, and no texts."""
+    if is_several(item):
+        return list(map(_named, item))
+    return Path(item) if isinstance(item, str) else item
 
 
 def _as_integers(items: Block) -> Block:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.decomposition import PCA
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -15,6 +14,7 @@ from .._typing import Array, Block
 from ..data.ragged import Ragged
 from ..training.devices import resolve_device
 from ._base import Encoder
+from ._embeddings import Embeddings
 from ._memory import Folder, remembered
 from ._transformers import (
     Pretrained,
@@ -65,8 +65,8 @@ class TextEncoder(Encoder):
         Of the trained layers.
     n_components : int, "auto" or None, default="auto"
         Principal components of training rows that vectors are reduced to, where no layer is
-        trained. "auto" takes half as many as there are rows, where rows are fewer than twice the
-        numbers of a vector, and else all numbers; None always takes all.
+        trained. "auto" takes one for every four rows, where rows are fewer than twice the numbers
+        of a vector, and else all numbers; None always takes all.
     batch_size : int, default=64
         Texts read at a time, in the order of their length.
     memory : str, path or None, default=None
@@ -182,47 +182,25 @@ class TextEncoder(Encoder):
     # -- from training rows -----------------------------------------------------------------
     def _learn(self, features: Block, y: Array | None) -> None:
         self._check()
-        self.components_ = None
+        n_components: int | str | None = self.n_components
         if isinstance(features, Ragged):
             some = np.unique(np.linspace(0, len(features) - 1, MOST_SCALED).astype(int))
-            vectors = vectors_of(self._tuned().eval(), features[some], self.batch_size).numpy()
-            self._standardise(vectors)
-            return
-        n_rows, width = features.shape
-        n_components = self.n_components
-        if n_components == "auto":
-            n_components = max(n_rows // 2, 1) if n_rows < 2 * width else None
-        if isinstance(n_components, str):
-            raise ValueError(f"n_components must be an int, 'auto' or None, got {n_components!r}.")
-        self._standardise(features)
-        if n_components is None or n_components >= min(n_rows, width):
-            return
-        pca = PCA(n_components, svd_solver="full").fit(features.astype(np.float64))
-        self.components_ = pca.components_
-        # one number, or the last components, which tell least, would weigh as much as the first
-        self.scale_ = np.array(np.sqrt(pca.explained_variance_.mean()) or 1.0)
-
-    def _standardise(self, vectors: Array) -> None:
-        self.mean_ = vectors.mean(0, dtype=np.float64)
-        scale = vectors.std(0, dtype=np.float64)
-        self.scale_ = np.where(scale > 1e-6, scale, 1.0)
+            features = vectors_of(self._tuned().eval(), features[some], self.batch_size).numpy()
+            n_components = None
+        self.embeddings_ = Embeddings.learned(features, n_components)
 
     def _convert(self, features: Block) -> Block:
-        if isinstance(features, Ragged):
-            return features
-        centred = features - self.mean_
-        reduced = centred if self.components_ is None else centred @ self.components_.T
-        return (reduced / self.scale_).astype(np.float32)
+        return features if isinstance(features, Ragged) else self.embeddings_(features)
 
     # -- the part that is trained -----------------------------------------------------------
     def module(self, shape: tuple[int, ...], hidden_dim: int) -> str | nn.Module:
         """The layers that are trained further, as they were pretrained; or what reads vectors."""
         if self.trainable_layers == 0:
             return "auto"
-        check_is_fitted(self, "scale_")
+        check_is_fitted(self, "embeddings_")
         tuned = self._tuned()
-        tuned.mean = torch.as_tensor(self.mean_, dtype=torch.float32)
-        tuned.scale = torch.as_tensor(self.scale_, dtype=torch.float32)
+        tuned.mean = torch.as_tensor(self.embeddings_.mean)
+        tuned.scale = torch.as_tensor(self.embeddings_.scale)
         return tuned
 
     def _tuned(self) -> TunedLayers:

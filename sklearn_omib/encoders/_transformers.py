@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from .._typing import Array
 from ..nn.random import Drawing
+from . import _memory
 
 # In configurations: dropout of attention, which torch's functions draw from the process's generator
 DROPPED = ("attention_probs_dropout_prob", "attention_dropout")
@@ -53,10 +53,7 @@ def stamp(model: str) -> int:
 def fingerprint(model: str, pickled: bool, written: int) -> str:
     """Tells transformers apart that make other features; parameters as :func:`pretrained`."""
     network = pretrained(model, pickled, written).network
-    digest = sha256(network.config.to_json_string(use_diff=False).encode())
-    for tensor in network.state_dict().values():
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    return _memory.fingerprint(network, network.config.to_json_string(use_diff=False))
 
 
 @lru_cache(maxsize=N_KEPT)

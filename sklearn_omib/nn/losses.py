@@ -29,6 +29,10 @@ class TaskLoss(nn.Module):
         """How far the fused prediction is from the branch's, per sample."""
         raise NotImplementedError
 
+    def total_loss(self, output: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+        """Sum of the losses of samples, (...,), where a variance is the one that fits them."""
+        return (weight * self(output, y)).sum(-1)
+
     def prior_loss(self, y: Tensor, weight: Tensor) -> Tensor:
         """Mean loss of the best constant prediction, by weights of any scale."""
         raise NotImplementedError
@@ -116,6 +120,13 @@ class GaussianTask(TaskLoss):
     def divergence(self, branch: Tensor, fused: Tensor) -> Tensor:
         """KL between Gaussians of equal variance around the two predictions, per sample."""
         return ((branch - fused).square() / (2 * self._variance_for(branch))).sum(-1)
+
+    def total_loss(self, output: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+        n_samples = weight.sum(-1, keepdim=True)
+        squared = (weight.unsqueeze(-1) * (y - output).square()).sum(-2)
+        tiny = torch.finfo(weight.dtype).tiny
+        s2 = (squared / n_samples.clamp_min(tiny)).clamp_min(MIN_VARIANCE)
+        return (n_samples / 2 * (s2.log() + 1 + log(2 * pi))).sum(-1)
 
     def prior_loss(self, y: Tensor, weight: Tensor) -> Tensor:
         """Sum over outputs of 1/2 (ln var + 1 + ln 2 pi); y of shape (n_samples, n_outputs).

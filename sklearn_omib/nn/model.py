@@ -124,6 +124,8 @@ class FusionNetwork(nn.Module):
         and so have inputs and outputs. None is one network, without that dimension.
     """
 
+    head_weights: Tensor | None
+
     def __init__(
         self,
         sample_shapes: Mapping[str, tuple[int, ...]],
@@ -184,6 +186,8 @@ class FusionNetwork(nn.Module):
         self.head = mlp(latent_dim, hidden_dim, n_outputs, head_layers, dropout, stack)
         self.variance_head = linear(latent_dim, n_outputs, stack) if variance_head else None
         self.pairing = None if pairing is None else pairing(len(self.names), latent_dim, stack)
+        # of the branches and, last, the fused prediction; None predicts from xi alone
+        self.register_buffer("head_weights", None)
         self.generator: AnyGenerator = None
 
     def encode(self, inputs: Inputs) -> Encodings:
@@ -242,7 +246,7 @@ class FusionNetwork(nn.Module):
         return present
 
     def predict(self, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor | None]:
-        """xi and yhat alone, without the branches, as the paper predicts.
+        """xi and yhat, which is from xi alone, as the paper predicts, or a sum of all heads'.
 
         Returns
         -------
@@ -250,8 +254,29 @@ class FusionNetwork(nn.Module):
         xi : Tensor of shape (batch, latent_dim)
         log_variance : Tensor of shape (batch, n_outputs) or None
         """
-        xi = self.fuse(self.encode(inputs), presence(inputs))[-1]
-        return self.head(xi), xi, self._log_variance(xi)
+        z, present = self.encode(inputs), presence(inputs)
+        codes, _, _, xi = self.fuse(z, present)
+        if self.head_weights is None:
+            prediction = self.head(xi)
+        else:
+            heads = self._heads(z, codes.zeta, xi, present)
+            prediction = (self.head_weights[..., None, None] * heads).sum(-3)
+        return prediction, xi, self._log_variance(xi)
+
+    def heads(self, inputs: Inputs) -> Tensor:
+        """Predictions of the branches and, last, the fused: (n_branches + 1, batch, n_outputs)."""
+        z, present = self.encode(inputs), presence(inputs)
+        codes, _, _, xi = self.fuse(z, present)
+        return self._heads(z, codes.zeta, xi, present)
+
+    def _heads(self, z: Encodings, zeta: Tensor, xi: Tensor, present: Tensor | None) -> Tensor:
+        """A branch whose modality is missing predicts what the fused prediction is."""
+        fused = self.head(xi)
+        heads = torch.stack([*self.branch_out(z, zeta, xi), fused], -3)
+        if present is None:
+            return heads
+        here = torch.cat([present, torch.ones_like(present[..., :1])], -1).mT.unsqueeze(-1)
+        return torch.where(here > 0, heads, fused.unsqueeze(-3))
 
     def _log_variance(self, xi: Tensor) -> Tensor | None:
         if self.variance_head is None:
