@@ -552,7 +552,8 @@ class BaseMultimodal(
 
     def _decide_recipe(self, n_samples: int) -> None:
         """Set how long and how fast to train, of parameters that are "auto"."""
-        recipe = Recipe.of(self, self._task.usual, n_samples, self._fine_tunes)
+        slowly = any(encoder.trains_slowly for encoder in self.encoders_.values())
+        recipe = Recipe.of(self, self._task.usual, n_samples, self._fine_tunes, slowly)
         warmup = getattr(self, "warmup_epochs", self._method.warmup_epochs)
         self.recipe_ = recipe if isinstance(warmup, str) else recipe._replace(warmup_epochs=warmup)
 

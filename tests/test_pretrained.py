@@ -80,6 +80,13 @@ def test_epochs_of_fine_tuning_are_two_or_sixty_steps(n_rows, epochs):
     assert Recipe.of(OMIBClassifier(), USUAL, n_rows, True).max_epochs == epochs
 
 
+@pytest.mark.parametrize(("n_rows", "epochs"), [(20, 50), (750, 20), (1500, 10), (50_000, 10)])
+def test_epochs_of_networks_that_train_slowly_go_by_the_rows(n_rows, epochs):
+    recipe = Recipe.of(OMIBClassifier(), USUAL, n_rows, False, True)
+    assert (recipe.max_epochs, recipe.batch_size) == (epochs, 32)
+    assert Recipe.of(OMIBClassifier(max_epochs=7), USUAL, n_rows, False, True).max_epochs == 7
+
+
 def test_rates_rise_and_fall():
     module = nn.Module()
     module.own = nn.Linear(2, 1)  # of networks side by side, as far as the optimiser knows
