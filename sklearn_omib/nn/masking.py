@@ -67,26 +67,25 @@ class BatchNorm(nn.BatchNorm2d):
         # one value alone has no variance; what is known of those before is used, as afterwards
         learns = self.training and count > 1
         if learns and mask is not None:
-            return self._by_steps(kept(h, mask), count)
+            return self._by_steps(h, mask, count)
         return F.batch_norm(
             h, self.running_mean, self.running_var, self.weight, self.bias, learns,
             self.momentum or 0.0, self.eps,
         )  # fmt: skip
 
-    def _by_steps(self, h: Tensor, count: int) -> Tensor:
+    def _by_steps(self, h: Tensor, mask: Tensor, count: int) -> Tensor:
         """By sums, to which zeros add nothing: to pick the steps would copy all of them twice."""
-        dims = (0, *range(2, h.ndim))
-        mean = h.sum(dims, dtype=torch.float32) / count
-        squares = torch.linalg.vector_norm(h, dim=dims, dtype=torch.float32).square()
-        variance = (squares / count - mean.square()).clamp(min=0)
+        dims, shape = (0, *range(2, h.ndim)), (-1, *[1] * (h.ndim - 2))
+        exact = torch.promote_types(h.dtype, torch.float32)
+        mean = kept(h, mask).sum(dims, dtype=exact) / count
+        centred = kept(h - mean.view(shape).to(h.dtype), mask)
+        variance = torch.linalg.vector_norm(centred, dim=dims, dtype=exact).square() / count
         with torch.no_grad():
             assert self.running_mean is not None and self.running_var is not None
             self.running_mean.lerp_(mean, self.momentum or 0.0)
             self.running_var.lerp_(variance * (count / (count - 1)), self.momentum or 0.0)
-        scale = self.weight * (variance + self.eps).rsqrt()
-        shape = (-1, *[1] * (h.ndim - 2))
-        shift = (self.bias - mean * scale).view(shape)
-        return torch.addcmul(shift.to(h.dtype), h, scale.view(shape).to(h.dtype))
+        scale = (self.weight * (variance + self.eps).rsqrt()).view(shape).to(h.dtype)
+        return torch.addcmul(self.bias.view(shape).to(h.dtype), centred, scale)
 
 
 def each_length(mask: Tensor) -> Tensor:
