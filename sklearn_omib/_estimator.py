@@ -554,16 +554,22 @@ class BaseMultimodal(
     def _count_members(self, n_samples: int, chunk: bool) -> int:
         if chunk and self.n_members == "auto":
             return 1  # who knows how many rows are to come
-        return count_members(self.n_members, n_samples, self._fine_tunes)
+        return count_members(self.n_members, n_samples, self._fine_tunes, self._trains_slowly)
 
     @property
     def _fine_tunes(self) -> bool:
         """Whether layers of encoders that were trained before are trained further."""
         return any(encoder.fine_tunes for encoder in self.encoders_.values())
 
+    @property
+    def _trains_slowly(self) -> bool:
+        """Whether encoders have networks of many layers that are trained from nothing."""
+        return any(encoder.trains_slowly for encoder in self.encoders_.values())
+
     def _decide_recipe(self, n_samples: int) -> None:
         """Set how long and how fast to train, of parameters that are "auto"."""
-        recipe = Recipe.of(self, self._task.usual, n_samples, self._fine_tunes)
+        usual, slowly = self._task.usual, self._trains_slowly
+        recipe = Recipe.of(self, usual, n_samples, self._fine_tunes, slowly)
         warmup = getattr(self, "warmup_epochs", self._method.warmup_epochs)
         self.recipe_ = recipe if isinstance(warmup, str) else recipe._replace(warmup_epochs=warmup)
 

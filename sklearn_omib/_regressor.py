@@ -106,7 +106,8 @@ class OMIBRegressor(MultimodalRegressor):
         initial weights, validation rows, order of rows and noise. ``history_``,
         ``modality_weights_`` and ``transform`` are the first network's, which is the one that
         ``n_members=1`` fits. "auto" is 5 up to 11,000 samples, then 50,000 / n_samples, at least
-        1; and 1 in a first ``partial_fit``, which cannot know how many samples are to come.
+        1; where encoders train layers that were trained before, 1, and with an AudioEncoder at most
+        3; and 1 in a first ``partial_fit``, which cannot know how many samples are to come.
     encoders : str, dict of str to encoder, Encoder, Module or callable, default="auto"
         The encoder of each modality. "auto" goes by the shape of a sample: linear_mlp, which adds
         a linear map to an mlp, conv1d, conv2d or sparse; and linear, that map alone, for tables
@@ -166,18 +167,19 @@ class OMIBRegressor(MultimodalRegressor):
         Weight of the branches' task losses in the main phase.
     warmup_epochs : int or "auto", default="auto"
         Epochs of the warm-up phase. "auto" is 10; where encoders train layers that were trained
-        before, 1.
+        before, 1; with an AudioEncoder, 2.
     max_epochs : int or "auto", default="auto"
         Largest number of epochs of the main phase. "auto" is 100; where encoders train layers that
-        were trained before, 2, or more where these are fewer than 60 steps.
+        were trained before, 2, or more where these are fewer than 60 steps; with an AudioEncoder,
+        15,000 / n_samples, at least 10 and at most 50.
     batch_size : int or "auto", default="auto"
         Largest number of rows per step; batches differ by at most one row. Processes that share
         a fit take as many each. "auto" is 128; where encoders train layers that were trained
-        before, 32.
+        before, and with an AudioEncoder, 32.
     learning_rate : float or "auto", default="auto"
         Of AdamW. "auto" is 5e-4; where encoders train layers that were trained before, 1e-3, and
-        these layers have a rate of their own. Rates then rise over the first tenth of the steps
-        and fall to 0.
+        with an AudioEncoder, 3e-3; these layers and its network have a rate of their own. Rates
+        then rise over the first tenth of the steps and fall to 0.
     weight_decay : float, default=0.3
         Of AdamW, decoupled from the gradient.
     early_stopping : bool, default=True

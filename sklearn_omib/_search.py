@@ -545,8 +545,8 @@ class OMIBClassifierCV(ClassifierMixin, BaseOMIBCV):
     encoders, hidden_dim, latent_dim, n_layers, dropout, input_dropout, head_layers, fusion, \
 n_heads, modality_dropout, combine, entropy_estimator, weighting, trb_weight, warmup_epochs, \
 max_epochs, batch_size, learning_rate, weight_decay, early_stopping, validation_fraction, \
-n_iter_no_change, tol, standardize, missing_values, class_weight, device, precision, n_threads, n_jobs, \
-random_state, verbose
+n_iter_no_change, tol, standardize, missing_values, class_weight, device, precision, n_threads, \
+n_jobs, random_state, verbose
         As in :class:`OMIBClassifier`, with the same defaults.
 
     Attributes

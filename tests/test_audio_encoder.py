@@ -9,11 +9,20 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.io import wavfile
 
+from sklearn_omib import OMIBClassifier, load
 from sklearn_omib.data.raw import as_items
 from sklearn_omib.datasets import data_folder, load_spoken_digits
 from sklearn_omib.encoders import AudioEncoder
 from sklearn_omib.encoders._audio import log_mel, mel_filters
-from sklearn_omib.nn import ResNet18, SequenceBatch, SpectrogramCNN, build_encoder
+from sklearn_omib.nn import (
+    Disturbed,
+    ResNet18,
+    SequenceBatch,
+    SpectrogramCNN,
+    build_encoder,
+    set_generator,
+)
+from sklearn_omib.nn.masking import BatchNorm
 
 RATE = 8000
 RNG = np.random.default_rng(0)
@@ -73,6 +82,29 @@ def test_how_loud_counts_only_where_it_is_kept():
         assert (np.abs(loud - quiet).max() > 5) == keep
 
 
+def test_silence_at_both_ends_changes_nothing():
+    encoder, quiet = AudioEncoder(RATE), np.zeros(2400, dtype=np.float32)
+    word = np.concatenate([quiet[:800], tone(440), quiet[:800]])
+    longer = np.concatenate([quiet, word, quiet])
+    block = encoder.read(as_items([word, longer]))
+    one, other = (block.sequence(i) for i in range(2))
+    assert len(one) == len(other) < 60
+    assert_allclose(one, other, atol=0.01)
+    whole = AudioEncoder(RATE, trim=False).read(as_items([word, longer]))
+    assert whole.lengths.tolist() == [68, 128]
+    gap = encoder.read(as_items([np.concatenate([tone(440), quiet, tone(440)])]))
+    assert gap.lengths.tolist() == [128]  # within it stays
+
+
+def test_how_quiet_silence_is_counts_only_where_the_level_is_kept():
+    word, noise = RNG.normal(size=(2, 2400))
+    waves = [np.concatenate([word, 1e-4 * floor * noise, word]) for floor in (0, 1)]
+    for keep in (False, True):
+        block = AudioEncoder(RATE, keep_level=keep).read(as_items(waves))
+        silent, noisy = (block.sequence(i) for i in range(2))
+        assert (np.abs(silent[35:50] - noisy[35:50]).max() > 1) == keep
+
+
 def test_silence_and_recordings_shorter_than_a_window(encoder):
     block = encoder.fit_transform(as_items([np.zeros(900), np.ones(1), tone(500)]))
     assert block.lengths.tolist() == [9, 1, 48]
@@ -101,7 +133,13 @@ def test_what_is_no_recording_is_named(encoder, wrong, kind, said):
 def test_parameters_are_checked():
     with pytest.raises(ValueError, match=r"AudioEncoder\(sample_rate=\)"):
         AudioEncoder().read(as_items([tone(500)]))
-    for wrong in ({"n_mels": 0}, {"hop": -1}, {"network": "gru"}, {"hop": 1e-5}):
+    for wrong in (
+        {"n_mels": 0},
+        {"hop": -1},
+        {"network": "gru"},
+        {"hop": 1e-5},
+        {"learning_rate": 0},
+    ):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             AudioEncoder(RATE, **wrong).read(as_items([tone(500)]))
 
@@ -184,7 +222,7 @@ def test_bands_have_unit_scale_over_the_steps_of_training_rows(encoder):
 # -- networks -----------------------------------------------------------------------------
 def padded(sequences, more=0):
     longest = max(map(len, sequences)) + more
-    values = torch.zeros(len(sequences), longest, sequences[0].shape[1])
+    values = sequences[0].new_zeros(len(sequences), longest, sequences[0].shape[1])
     mask = torch.zeros(len(sequences), longest, dtype=torch.bool)
     for row, sequence in enumerate(sequences):
         values[row, : len(sequence)], mask[row, : len(sequence)] = sequence, True
@@ -216,10 +254,10 @@ def test_networks_know_nothing_of_padding_and_others_of_the_batch(network):
 @pytest.mark.parametrize("network", [SpectrogramCNN, ResNet18])
 def test_networks_learn_the_same_whatever_the_padding(network):
     torch.manual_seed(0)
-    sequences = [torch.randn(length, 20) for length in (9, 1, 16)]
+    sequences = [torch.randn(length, 20).double() for length in (9, 1, 16)]
     after = []
     for more in (0, 9):
-        module = made(network).train()
+        module = made(network).double().train()  # sums of few steps round otherwise
         for part in module.modules():
             if type(part).__name__ == "Dropout":
                 part.p = 0.0
@@ -227,7 +265,7 @@ def test_networks_learn_the_same_whatever_the_padding(network):
         gradients = [p.grad for p in module.parameters()]
         after.append([*gradients, *(b for b in module.buffers() if b.is_floating_point())])
     for one, other in zip(*after, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("network", [SpectrogramCNN, ResNet18])
@@ -243,9 +281,85 @@ def test_networks_side_by_side_are_as_each_alone(network):
         assert_allclose(answer, wanted, atol=1e-5)
 
 
-def test_the_encoder_names_its_network(encoder):
-    assert isinstance(encoder.module((50, 40), 8), SpectrogramCNN)
-    assert isinstance(AudioEncoder(network="resnet18").module((50, 40), 8), ResNet18)
+@pytest.mark.parametrize("scale", [1.0, 1e-3])
+def test_batch_norm_by_sums_is_that_of_the_steps_alone(scale):
+    torch.manual_seed(0)
+    h = (scale * (torch.randn(4, 3, 9, 5) + 2)).requires_grad_()
+    mask = torch.arange(9) < torch.tensor([9, 4, 1, 6])[:, None]
+    steps = h.transpose(1, 2)[mask]
+    ours, known = BatchNorm(3), torch.nn.BatchNorm1d(3)
+    pull = torch.randn_like(steps)
+    answers = ours(h, mask).transpose(1, 2)[mask], known(steps)
+    torch.testing.assert_close(*answers, rtol=1e-4, atol=1e-4)
+    gradients = [torch.autograd.grad((a * pull).sum(), h)[0] for a in answers]
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-4 / scale)
+    for name in ("running_mean", "running_var"):
+        torch.testing.assert_close(getattr(ours, name), getattr(known, name))
+
+
+def test_the_encoder_names_its_network():
+    for name, kind in (("cnn", SpectrogramCNN), ("resnet18", ResNet18)):
+        plain = AudioEncoder(network=name, augment=False, learning_rate=0.1).module((50, 40), 8)
+        assert isinstance(plain, kind) and plain.learning_rate == 0.1
+        disturbed, network = AudioEncoder(network=name).module((50, 40), 8)
+        assert isinstance(disturbed, Disturbed) and isinstance(network, kind)
+
+
+# -- recordings as others might have made them -------------------------------------------------
+def disturbed(batch, seed=0):
+    module = Disturbed()
+    set_generator(module, torch.Generator().manual_seed(seed))
+    return module(batch)
+
+
+def test_disturbances_are_seeded_and_of_training_alone():
+    batch = padded([torch.randn(length, 20) for length in (40, 7)])
+    assert_array_equal(disturbed(batch).values, disturbed(batch).values)
+    assert (disturbed(batch).values != disturbed(batch, 1).values).any()
+    assert Disturbed().eval()(batch) is batch
+
+
+def test_disturbances_know_nothing_of_padding():
+    sequences = [torch.randn(length, 20) for length in (40, 1, 17)]
+    one, more = disturbed(padded(sequences)), disturbed(padded(sequences, 9))
+    assert_allclose(more.values[:, :40], one.values, atol=1e-6)
+    assert (more.values[~more.mask] == 0).all()
+    equal = torch.randn(3, 12, 20)
+    assert_allclose(disturbed(equal), disturbed(padded(list(equal))).values, atol=1e-6)
+
+
+def test_disturbances_leave_most_of_a_recording():
+    torch.manual_seed(0)
+    v = torch.randn(400, 60, 40).clamp(min=-0.3)
+    answer = disturbed(v)
+    gaps = answer == 0
+    bands, steps = gaps.all(1).float().mean(1), gaps.all(2).float().mean(1)
+    assert bands.max() <= 0.15 + 1 / 40 and 0.03 < bands.mean() < 0.12
+    assert steps.max() <= 0.2 + 1 / 60 and 0.05 < steps.mean() < 0.15
+    peak = torch.zeros(400, 1, 40)
+    peak[..., 20] = 5.0
+    places = disturbed(peak).argmax(2)[:, 0]
+    places = places[places > 0].float()  # not where it is within a gap
+    assert 18 <= places.min() < 20 < places.max() <= 22
+
+
+def test_fits_are_of_the_seed_and_few_epochs_by_themselves(tmp_path):
+    waves = [tone(hertz, seconds) for hertz in (300, 1200) for seconds in np.linspace(0.1, 0.4, 10)]
+    waves[3] = None
+    X = {"sound": as_items(waves), "table": RNG.normal(size=(20, 2))}
+    y = np.repeat([0, 1], 10)
+    options = {"n_members": 2, "hidden_dim": 8, "latent_dim": 4, "n_heads": 2, "random_state": 0}
+    encoders = {"sound": AudioEncoder(RATE, n_mels=8)}
+    one, other = (
+        OMIBClassifier(encoders=encoders, max_epochs=2, **options).fit(X, y) for _ in range(2)
+    )
+    assert (one.recipe_.warmup_epochs, one.recipe_.batch_size) == (2, 32)
+    assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+    again = pickle.loads(pickle.dumps(one))
+    assert_array_equal(again.predict_proba(X), one.predict_proba(X))
+    path = tmp_path / "a.omib"
+    one.save(path)
+    assert_array_equal(load(path).predict_proba(X), one.predict_proba(X))
 
 
 # -- real data ----------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from torch import nn
 from sklearn_omib import ModalityDict, OMIBClassifier, OMIBClassifierCV, OMIBRegressor, load
 from sklearn_omib.encoders import SequenceEncoder, TextEncoder
 from sklearn_omib.training.optimizer import StackedAdamW
-from sklearn_omib.training.plan import USUAL, Recipe
+from sklearn_omib.training.plan import USUAL, Recipe, count_members
 
 N = 48
 Y = np.arange(N) % 2
@@ -78,6 +78,14 @@ def test_parameters_that_are_auto_suit_it(walks):
 @pytest.mark.parametrize(("n_rows", "epochs"), [(20, 60), (320, 6), (960, 2), (50_000, 2)])
 def test_epochs_of_fine_tuning_are_two_or_sixty_steps(n_rows, epochs):
     assert Recipe.of(OMIBClassifier(), USUAL, n_rows, True).max_epochs == epochs
+
+
+@pytest.mark.parametrize(("n_rows", "epochs"), [(20, 50), (750, 20), (1500, 10), (50_000, 10)])
+def test_networks_that_train_slowly_are_few_and_their_epochs_go_by_the_rows(n_rows, epochs):
+    assert count_members("auto", n_rows, trains_slowly=True) == (1 if n_rows == 50_000 else 3)
+    recipe = Recipe.of(OMIBClassifier(), USUAL, n_rows, False, True)
+    assert (recipe.max_epochs, recipe.batch_size) == (epochs, 32)
+    assert Recipe.of(OMIBClassifier(max_epochs=7), USUAL, n_rows, False, True).max_epochs == 7
 
 
 def test_rates_rise_and_fall():

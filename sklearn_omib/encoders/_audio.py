@@ -17,7 +17,7 @@ from torch import nn
 
 from .._typing import Array, Block
 from ..data.ragged import Ragged
-from ..nn.pictures import ResNet18, SpectrogramCNN
+from ..nn.pictures import Disturbed, ResNet18, SpectrogramCNN
 from ._base import Encoder
 from ._files import each, naming, needs
 
@@ -26,6 +26,11 @@ LOWEST_POWER = 1e-10  # of a band, as silence has none
 FRAMES_AT_ONCE = 4096  # of a long recording, so that memory is bounded
 MOST_CHANNELS = 16
 LOUD = 0.9  # quantile of the levels of steps that stands for the level of a recording
+# Below that level, in nats of power: steps at the ends that are silence, and the least of a band,
+# as what is quieter is of the microphone
+SILENCE, QUIETEST = 4.0, 6.0
+MARGIN = 0.03  # seconds that are kept of silence
+WEIGHT_DECAY = 0.05
 NETWORKS = {"cnn": SpectrogramCNN, "resnet18": ResNet18}
 
 
@@ -51,9 +56,17 @@ class AudioEncoder(Encoder):
     keep_level : bool, default=False
         Whether how loud a recording is may tell something. If not, all are brought to one level,
         which differs by microphone, distance and speaker: that of the loudest tenth of the steps.
+        What is 26 decibels below it is silence then, of any microphone.
+    trim : bool, default=True
+        Whether silence at both ends, all 17 decibels below that level, is cut off.
+    augment : bool, default=True
+        Whether training sees recordings as others might have spoken or recorded them: shifted in
+        frequency, with a floor of noise, and with gaps in frequency and time, each by chance.
     network : {"cnn", "resnet18"}, default="cnn"
         What reads spectrograms, trained from nothing: a small network that keeps apart what is of
         different frequency, or a residual one of 18 layers, which needs many recordings.
+    learning_rate : float, default=2e-3
+        At which the network is trained.
 
     Attributes
     ----------
@@ -82,6 +95,7 @@ class AudioEncoder(Encoder):
     reads: ClassVar[tuple[str, ...]] = ("sound file", "sequence")
     dims: ClassVar[tuple[int, ...]] = (2,)
     standardize: ClassVar[bool] = False  # each band is by what is learned here
+    trains_slowly: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -92,7 +106,10 @@ class AudioEncoder(Encoder):
         hop: float = 0.010,
         max_seconds: float | None = None,
         keep_level: bool = False,
+        trim: bool = True,
+        augment: bool = True,
         network: str = "cnn",
+        learning_rate: float = 2e-3,
     ) -> None:
         self.sample_rate = sample_rate
         self.n_mels = n_mels
@@ -100,7 +117,10 @@ class AudioEncoder(Encoder):
         self.hop = hop
         self.max_seconds = max_seconds
         self.keep_level = keep_level
+        self.trim = trim
+        self.augment = augment
         self.network = network
+        self.learning_rate = learning_rate
 
     def _read(self, items: Block) -> Ragged:
         self._check()
@@ -112,7 +132,7 @@ class AudioEncoder(Encoder):
     def _check(self) -> None:
         if self.network not in NETWORKS:
             raise ValueError(f"network must be one of {sorted(NETWORKS)}, got {self.network!r}.")
-        for name in ("sample_rate", "n_mels", "window", "hop", "max_seconds"):
+        for name in ("sample_rate", "n_mels", "window", "hop", "max_seconds", "learning_rate"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be positive, got {value!r}.")
@@ -152,8 +172,14 @@ class AudioEncoder(Encoder):
             wave = wave / (np.abs(wave).max(initial=0) or 1)
         width, step = round(self.window * rate), round(self.hop * rate)
         bands = log_mel(wave, rate, width, step, self.n_mels)
+        levels = bands.mean(1)
+        level = np.sort(levels)[int(LOUD * len(bands))]
+        if self.trim:
+            heard = np.flatnonzero(levels > level - SILENCE)
+            margin = round(MARGIN / self.hop)
+            bands = bands[max(heard[0] - margin, 0) : heard[-1] + margin + 1]
         if not self.keep_level:
-            bands -= np.sort(bands.mean(1))[int(LOUD * len(bands))]
+            bands = np.maximum(bands - level, -QUIETEST)
         return bands.astype(np.float16)
 
     def _learn(self, features: Block, y: Array | None) -> None:
@@ -171,7 +197,10 @@ class AudioEncoder(Encoder):
 
     def module(self, shape: tuple[int, ...], hidden_dim: int) -> nn.Module:
         """The network that reads spectrograms of shape (time, n_mels)."""
-        return NETWORKS[self.network](shape, hidden_dim)
+        network: Any = NETWORKS[self.network](shape, hidden_dim)
+        # read by the optimiser
+        network.learning_rate, network.weight_decay = self.learning_rate, WEIGHT_DECAY
+        return nn.Sequential(Disturbed(), network) if self.augment else network
 
 
 # -- recordings -----------------------------------------------------------------------------

@@ -49,6 +49,8 @@ class Encoder(TransformerMixin, BaseEstimator):
     dims: ClassVar[tuple[int, ...]] = ()  # of arrays of numbers that are read too
     # whether the estimator brings what convert returns to unit scale
     standardize: ClassVar[bool] = True
+    # whether :meth:`module` is a network of many layers, trained from nothing: few epochs suit it
+    trains_slowly: ClassVar[bool] = False
 
     @property
     def fine_tunes(self) -> bool:

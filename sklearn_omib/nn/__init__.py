@@ -38,7 +38,7 @@ from .one_class import (
     OneClassOutput,
     OneClassTask,
 )
-from .pictures import Pixels, ResNet18, SpectrogramCNN
+from .pictures import Disturbed, Pixels, ResNet18, SpectrogramCNN
 from .random import Dropout, GeneratorStack, seeded_initialisation, set_generator
 from .stacking import Copies, select
 
@@ -51,6 +51,7 @@ __all__ = [
     "Conv2dEncoder",
     "Copies",
     "CrossAttentionFusion",
+    "Disturbed",
     "Dropout",
     "FiLMFusion",
     "Fused",

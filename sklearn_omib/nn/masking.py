@@ -57,23 +57,35 @@ def halved(mask: Tensor | None) -> Tensor | None:
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation of (batch, channels, time, ...) by the steps that are there."""
+    """Batch normalisation of (batch, channels, time, ...) by the steps that are there.
+
+    What comes out behind the end of a sequence is of no use.
+    """
 
     def forward(self, h: Tensor, mask: Tensor | None = None) -> Tensor:
-        if mask is None:
-            return self._normed(h)
-        steps = h.transpose(1, 2)
-        normed = torch.zeros_like(steps)
-        normed[mask] = self._normed(steps[mask]).to(normed.dtype)
-        return normed.transpose(1, 2)
-
-    def _normed(self, h: Tensor) -> Tensor:
+        count = h[0, 0, 0].numel() * int(len(h) * h.shape[2] if mask is None else mask.sum())
         # one value alone has no variance; what is known of those before is used, as afterwards
-        learns = self.training and h.numel() > h.shape[1]
+        learns = self.training and count > 1
+        if learns and mask is not None:
+            return self._by_steps(h, mask, count)
         return F.batch_norm(
             h, self.running_mean, self.running_var, self.weight, self.bias, learns,
             self.momentum or 0.0, self.eps,
         )  # fmt: skip
+
+    def _by_steps(self, h: Tensor, mask: Tensor, count: int) -> Tensor:
+        """By sums, to which zeros add nothing: to pick the steps would copy all of them twice."""
+        dims, shape = (0, *range(2, h.ndim)), (-1, *[1] * (h.ndim - 2))
+        exact = torch.promote_types(h.dtype, torch.float32)
+        mean = kept(h, mask).sum(dims, dtype=exact) / count
+        centred = kept(h - mean.view(shape).to(h.dtype), mask)
+        variance = torch.linalg.vector_norm(centred, dim=dims, dtype=exact).square() / count
+        with torch.no_grad():
+            assert self.running_mean is not None and self.running_var is not None
+            self.running_mean.lerp_(mean, self.momentum or 0.0)
+            self.running_var.lerp_(variance * (count / (count - 1)), self.momentum or 0.0)
+        scale = (self.weight * (variance + self.eps).rsqrt()).view(shape).to(h.dtype)
+        return torch.addcmul(self.bias.view(shape).to(h.dtype), centred, scale)
 
 
 def each_length(mask: Tensor) -> Tensor:

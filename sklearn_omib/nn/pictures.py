@@ -21,9 +21,10 @@ from .random import AnyGenerator, Dropout, uniform_like
 class SpectrogramCNN(nn.Module):
     """Convolutions over time and frequency that keep the frequency until the end.
 
-    Behind each of them time and frequency are halved by maxima. What is left of the frequencies is
-    not averaged but laid side by side, as a band means something else than the one above it. Then
-    follow the mean and the maximum over time, and a linear map.
+    Each of them halves both by its stride: nearly all of the time would go into the first ones
+    otherwise. What is left of the frequencies is not averaged but laid side by side, as a band
+    means something else than the one above it. Then follow the mean and the maximum over time, and
+    a linear map.
 
     Parameters
     ----------
@@ -32,7 +33,7 @@ class SpectrogramCNN(nn.Module):
         Width of the output.
     widths : tuple of int, default=(16, 32, 64)
         Channels of each convolution.
-    dropout : float, default=0.2
+    dropout : float, default=0.5
         On the summary, ahead of the linear map.
     """
 
@@ -41,11 +42,13 @@ class SpectrogramCNN(nn.Module):
         input_shape: tuple[int, ...],
         hidden_dim: int,
         widths: tuple[int, ...] = (16, 32, 64),
-        dropout: float = 0.2,
+        dropout: float = 0.5,
     ) -> None:
         super().__init__()
+        sizes = [5, *[3] * (len(widths) - 1)]
         self.convs = nn.ModuleList(
-            nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in pairwise((1, *widths))
+            nn.Conv2d(a, b, size, 2, size // 2, bias=False)
+            for (a, b), size in zip(pairwise((1, *widths)), sizes, strict=True)
         )
         self.norms = nn.ModuleList(BatchNorm(width) for width in widths)
         bands = input_shape[1]
@@ -58,11 +61,52 @@ class SpectrogramCNN(nn.Module):
         values, mask = opened(v)
         h = values[:, None]
         for conv, norm in zip(self.convs, self.norms, strict=True):
-            # not negative, so that zeros behind the end change no maximum
+            mask = masking.halved(mask)
             h = masking.kept(F.relu(norm(conv(h), mask)), mask)
-            h, mask = F.max_pool2d(h, 2, ceil_mode=True), masking.halved(mask)
         h = F.gelu(self.over_time(h.transpose(2, 3).flatten(1, 2)))
         return self.out(masking.mean_and_maximum(h, mask))
+
+
+class Disturbed(nn.Module):
+    """Spectrograms as they come; in training as others might have spoken or recorded them.
+
+    Each by chance: bands are shifted up or down, as voices are higher or lower; what is quiet is
+    raised to a floor, as of noise; and some neighbouring bands, and some neighbouring steps, are
+    set to 0, as in SpecAugment (Park et al., Interspeech 2019). Bands have unit scale.
+    """
+
+    SHIFT, BANDS, STEPS = 0.05, 0.15, 0.2  # at most, as shares of the bands or steps
+    FLOORS = -2.0, -0.3  # between which a floor is
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator: AnyGenerator = None
+
+    def forward(self, v: Tensor | SequenceBatch) -> Tensor | SequenceBatch:
+        if not self.training:
+            return v
+        values, mask = opened(v)
+        values = self._disturbed(values, mask)
+        return values if mask is None else SequenceBatch(values * mask[..., None], mask)
+
+    def _disturbed(self, v: Tensor, mask: Tensor | None) -> Tensor:
+        time, bands = (torch.arange(n, device=v.device, dtype=v.dtype) for n in v.shape[1:])
+        draws = uniform_like(v.new_empty(6, len(v)), self.generator)[..., None]
+        shift, floor, n_bands, first_band, n_steps, first_step = draws
+        # a shifted band lies between two others
+        source = (bands + self.SHIFT * len(bands) * (2 * shift - 1)).clamp(0, len(bands) - 1)
+        share = (1 - (bands[:, None] - source[:, None]).abs()).clamp(min=0)
+        share = share * ~_stretch(bands, len(bands), self.BANDS * n_bands, first_band)[:, None]
+        lowest, highest = self.FLOORS
+        v = torch.maximum(v, (lowest + (highest - lowest) * floor)[..., None])
+        length = len(time) if mask is None else mask.sum(1, keepdim=True)
+        return (v @ share) * ~_stretch(time, length, self.STEPS * n_steps, first_step)[..., None]
+
+
+def _stretch(places: Tensor, length: Tensor | int, share: Tensor, first: Tensor) -> Tensor:
+    """Which of the places lie in a stretch of so much of the length: (batch, places), bool."""
+    start = first * (1 - share) * length
+    return (places >= start) & (places < start + share * length)
 
 
 class _Residual(nn.Module):

@@ -347,7 +347,7 @@ class StackedNet(NeuralNet):
             else:
                 n_left -= self._take_up(self.saved)
             optimizer = self.live.optimizer
-            if optimizer.fine_tunes and not keep_moments:
+            if optimizer.has_own_rates and not keep_moments:
                 per_epoch = -(-self.families[self.family[networks[0]]].sizes[0] // self.batch_size)
                 optimizer.n_steps = epochs * per_epoch
             self.n_begun = len(self.history) - (epochs - n_left)

@@ -84,8 +84,8 @@ class StackedAdamW:
         self.rates = [special.get(p, usual) for p in self.parameters]
 
     @property
-    def fine_tunes(self) -> bool:
-        """Whether some layers were trained before and have a rate of their own."""
+    def has_own_rates(self) -> bool:
+        """Whether some layers have a rate of their own."""
         return len(set(self.rates)) > 1
 
     def descend(

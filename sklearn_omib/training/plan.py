@@ -35,17 +35,24 @@ MOST_MEMBERS, MEMBER_ROWS = 5, 50_000
 # Of layers that were trained before (benchmarks/README.rst): 1000 texts are overfitted after two
 # epochs; few rows take more, for so many steps
 FINE_TUNING_EPOCHS, FINE_TUNING_BATCH, FEWEST_STEPS = 2, 32, 60
+# Of networks of many layers, trained from nothing: so many rows seen, within numbers of epochs, and
+# the most networks
+SLOW_ROWS, FEWEST_EPOCHS, MOST_EPOCHS, MOST_SLOW = 15_000, 10, 50, 3
 
 
-def count_members(n_members: int | str, n_samples: int, fine_tunes: bool = False) -> int:
+def count_members(
+    n_members: int | str, n_samples: int, fine_tunes: bool = False, trains_slowly: bool = False
+) -> int:
     """How many networks a fit averages: with "auto", five, and fewer of more than 10,000 rows.
 
-    One where layers that were trained before are trained further.
+    One where layers that were trained before are trained further, and at most three where networks
+    of many layers are trained from nothing.
     """
     if isinstance(n_members, str):
         if fine_tunes:
             return 1
-        return int(np.clip(round(MEMBER_ROWS / n_samples), 1, MOST_MEMBERS))
+        most = MOST_SLOW if trains_slowly else MOST_MEMBERS
+        return int(np.clip(round(MEMBER_ROWS / n_samples), 1, most))
     return n_members
 
 
@@ -89,8 +96,15 @@ class Recipe(NamedTuple):
     learning_rate: float
 
     @classmethod
-    def of(cls, estimator: Any, usual: Recipe, n_samples: int, fine_tunes: bool) -> Recipe:
-        """What an estimator's parameters say; "auto" is the usual, or what suits fine-tuning.
+    def of(
+        cls,
+        estimator: Any,
+        usual: Recipe,
+        n_samples: int,
+        fine_tunes: bool,
+        trains_slowly: bool = False,
+    ) -> Recipe:
+        """What an estimator's parameters say; "auto" is the usual, or what suits the encoders.
 
         Parameters
         ----------
@@ -99,11 +113,16 @@ class Recipe(NamedTuple):
         n_samples : int
         fine_tunes : bool
             Whether layers that were trained before are trained further: few small steps.
+        trains_slowly : bool, default=False
+            Whether networks of many layers are trained from nothing: few epochs of small batches.
         """
         if fine_tunes:
             steps = max(n_samples // FINE_TUNING_BATCH, 1)
             epochs = max(FINE_TUNING_EPOCHS, -(-FEWEST_STEPS // steps))
             usual = cls(1, epochs, FINE_TUNING_BATCH, 1e-3)
+        elif trains_slowly:
+            epochs = int(np.clip(SLOW_ROWS / n_samples, FEWEST_EPOCHS, MOST_EPOCHS))
+            usual = cls(2, epochs, 32, 3e-3)
         given = {name: getattr(estimator, name, None) for name in cls._fields}
         return usual._replace(
             **{name: value for name, value in given.items() if value not in (None, "auto")}
