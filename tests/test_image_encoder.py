@@ -339,6 +339,32 @@ def test_a_fitted_encoder_is_copied_and_pickled(tiny):
     assert clone(encoder).get_params()["size"] == 16
 
 
+@pytest.mark.parametrize("n_last", [0, 1])
+def test_features_of_a_model_are_remembered(tiny, n_last, tmp_path, monkeypatch):
+    pictures = as_items(list(drawn(5, 16, 16, 3)))
+    encoder = ImageEncoder(tiny, size=16, trainable_layers=n_last, memory=tmp_path)
+    first = encoder.read(pictures)
+    without = ImageEncoder(tiny, size=16, trainable_layers=n_last).read(pictures)
+    assert first.dtype == without.dtype
+    assert_allclose(first, without, rtol=1e-3, atol=1e-3)
+    if n_last == 0:  # an item of several is not one of them
+        pictures[4] = [pictures[0], pictures[1]]
+        assert_allclose(encoder.read(pictures)[4], first[:2].mean(0), rtol=1e-2, atol=1e-2)
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageEncoder, "_made", None)
+        assert_array_equal(encoder.read(pictures[3::-1]), first[3::-1])
+        for other in ({"pixel_mean": 1.0}, {"size": 15}, {"trainable_layers": 2}):
+            with pytest.raises(TypeError):  # other features are not in the memory
+                clone(encoder).set_params(**other).read(pictures[:2])
+        with torch.no_grad():
+            tiny.stem.bias.add_(1)
+        with pytest.raises(TypeError):
+            encoder.read(pictures[:2])
+    pictures[1] = np.zeros((2, 2, 9))
+    with pytest.raises(ValueError, match="row 1"):
+        encoder.read(pictures)
+
+
 # -- with models of transformers ----------------------------------------------------------
 def saved(kind, folder):
     transformers = pytest.importorskip("transformers")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -18,6 +18,7 @@ from ..nn.pictures import Pixels, ResNet18
 from ..training.devices import resolve_device
 from ._base import Encoder
 from ._files import batches, each, gathered
+from ._memory import Folder, remembered
 from ._pixels import LAYOUTS, Form, pixels_of
 from ._vision import (
     DEFAULT_SIZE,
@@ -29,6 +30,7 @@ from ._vision import (
     at_rest,
     cut,
     embeddings,
+    fingerprint,
     load,
     through,
 )
@@ -39,6 +41,7 @@ OWN_SIZE = 64  # of pictures that no model reads
 OWN_LAYERS, OWN_DROPOUT = 3, 0.1
 ENOUGH = 2  # rows for each column of embeddings, of which no components are needed
 ROWS_PER_COMPONENT = 4
+AT_ONCE = 256  # items whose features are looked for at once
 NETWORKS = ("conv2d", "resnet18")
 
 
@@ -85,6 +88,9 @@ class ImageEncoder(Encoder):
         Principal components, learned of training rows, that embeddings are reduced to. "auto" does
         so where there are fewer than twice as many rows as columns, to one for every four rows.
         None keeps all columns.
+    memory : str, path or None, default=None
+        Folder in which features of a model are kept between fits and processes, by the content of
+        pictures, in half precision.
     allow_pickle : bool, default=False
         Whether weights may be read from files that are not safetensors, which can run code.
     device : str or torch.device, default="auto"
@@ -139,6 +145,7 @@ class ImageEncoder(Encoder):
         batch_size: int = 32,
         learning_rate: float = 1e-4,
         n_components: int | Literal["auto"] | None = "auto",
+        memory: Folder = None,
         allow_pickle: bool = False,
         device: str | torch.device = "auto",
     ) -> None:
@@ -153,6 +160,7 @@ class ImageEncoder(Encoder):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.n_components = n_components
+        self.memory = memory
         self.allow_pickle = allow_pickle
         self.device = device
 
@@ -163,8 +171,11 @@ class ImageEncoder(Encoder):
         if self.model is None:
             form = Form(self.size or OWN_SIZE, self.size or OWN_SIZE)
             return gathered(self._pictures(items, form, "a model"), len(items))
-        made = self._first_layers if self.trainable_layers else self._embeddings
-        return gathered(made(items, self._vision(), resolve_device(self.device)), len(items))
+        vision = self._vision()
+        alone = "trainable_layers=0" if self.trainable_layers else None
+        pictures = self._pictures(items, vision.form, alone)
+        made = self._made if self.memory is None else self._remembered
+        return gathered(made(pictures, vision), len(items))
 
     def _pictures(self, items: Block, form: Form, alone: str | None = None) -> Iterator[Array]:
         """Pictures of every item, (n_pictures, 3, height, width); of several is an error."""
@@ -180,11 +191,30 @@ class ImageEncoder(Encoder):
 
         return each(pixels, items)
 
+    def _made(self, pictures: Iterable[Array], vision: Vision) -> Iterator[Array]:
+        """Features of pictures, by the model."""
+        made = self._first_layers if self.trainable_layers else self._embeddings
+        return made(pictures, vision, resolve_device(self.device))
+
+    def _remembered(self, pictures: Iterable[Array], vision: Vision) -> Iterator[Array]:
+        """Features of pictures, found where they were kept before, by what the model would read."""
+        numbers = f"{vision.mean} {vision.scale} {fingerprint(vision.network)}"
+        reading = f"ImageEncoder {self.trainable_layers} {numbers}"
+        dtype = np.float16 if self.trainable_layers else np.float32
+        for some in batches(pictures, AT_ONCE):
+            found = remembered(
+                self.memory, reading, some,
+                lambda new: list(np.concatenate(list(self._made(new, vision)))),
+            )  # fmt: skip
+            yield np.stack(found).astype(dtype)
+
     @torch.inference_mode()
-    def _embeddings(self, items: Block, vision: Vision, device: torch.device) -> Iterator[Array]:
+    def _embeddings(
+        self, pictures: Iterable[Array], vision: Vision, device: torch.device
+    ) -> Iterator[Array]:
         """One row for each item, the mean over its pictures."""
         network = at_rest(vision.network, device)
-        for batch in batches(self._pictures(items, vision.form), self.batch_size):
+        for batch in batches(pictures, self.batch_size):
             pixels = torch.from_numpy(np.concatenate(batch)).split(self.batch_size)
             rows = [embeddings(network, vision.numbers(part.to(device))) for part in pixels]
             each_picture = torch.cat(rows).float().cpu().numpy()
@@ -193,11 +223,12 @@ class ImageEncoder(Encoder):
             yield total / counts[:, None].astype(np.float32)
 
     @torch.inference_mode()
-    def _first_layers(self, items: Block, vision: Vision, device: torch.device) -> Iterator[Array]:
+    def _first_layers(
+        self, pictures: Iterable[Array], vision: Vision, device: torch.device
+    ) -> Iterator[Array]:
         """What is ahead of the layers that are trained: (n_items, ...), float16."""
         network = at_rest(vision.network, device)
         first = self._cut(network, vision.form, device).first
-        pictures = self._pictures(items, vision.form, "trainable_layers=0")
         for batch in batches(pictures, self.batch_size):
             pixels = torch.from_numpy(np.concatenate(batch))
             yield as_half(through(first, vision.numbers(pixels.to(device))))
