@@ -14,6 +14,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy.io import wavfile
 from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
 
 from sklearn_omib.datasets import (
     _raw,
@@ -228,6 +229,23 @@ def test_airline_tweets(tmp_path):
     data = load_airline_tweets(tmp_path)
     assert data.X["text"].tolist() == ["a, b"] and data.y.tolist() == ["neutral"]
     assert data.X["table"]["timezone"].isna().all() and data.X["table"].shape == (1, 5)
+
+
+@pytest.mark.parametrize(
+    "load",
+    [load_houses, load_airline_tweets, load_spoken_digits, lambda: load_mosi(text="raw")],
+    ids=["houses", "tweets", "digits", "mosi"],
+)
+def test_what_is_loaded_goes_through_the_tools_of_scikit_learn(load, home, monkeypatch):
+    monkeypatch.setenv(CACHE_VARIABLE, str(home))
+    try:
+        data = load()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    X, y = (data.X_train, data.y_train) if "X_train" in data else (data.X, data.y)
+    X_train, X_test, y_train, _ = train_test_split(X, y, test_size=0.5, random_state=0)
+    assert list(X_train) == list(X) and len(X_train) == len(y_train)
+    assert len(X_train) + len(X_test) == len(y)
 
 
 @pytest.mark.parametrize("load", [load_houses, load_airline_tweets, load_spoken_digits])

@@ -17,6 +17,9 @@ SHOWN = {  # a number in the output, and a floor well below what the example rea
     "plot_inspection": (r"^test accuracy (\S+)", 0.9),
     "plot_tissue_anomaly": (r"^area under the curve, both +(\S+)", 0.75),
     "plot_mosi_sentiment": (r"^text \+ audio \+ video +(\S+)", 0.73),
+    "plot_reviews_and_table": (r"^test accuracy (\S+)", 0.7),
+    "plot_photographs_and_table": (r"^R2 (\S+)", 0.6),
+    "plot_speech_and_writing": (r"^both +(\S+)", 0.65),
     "plot_synthetic_truth": (r"^share of the best possible accuracy: (\S+)", 0.95),
 }
 

@@ -337,32 +337,6 @@ def test_a_column_that_hardly_varies_in_training_is_not_blown_up():
     assert np.isfinite(Embeddings.learned(np.ones((9, 4)))(np.ones((2, 4)))).all()
 
 
-def test_pictures_are_read_once_for_each_content(tiny, tmp_path, monkeypatch):
-    image = pytest.importorskip("PIL.Image")
-    pictures = drawn(6, 16, 16, 3)
-    for i, pixels in enumerate(pictures):
-        image.fromarray(pixels).save(tmp_path / f"{i}.png")
-    files = [str(tmp_path / f"{i}.png") for i in range(6)]
-    encoder = ImageEncoder(tiny, size=16, memory=tmp_path / "kept")
-    read = []
-    made = ImageEncoder._embeddings
-    monkeypatch.setattr(
-        ImageEncoder, "_embeddings",
-        lambda self, items, *more: read.append(len(items)) or made(self, items, *more),
-    )  # fmt: skip
-    first = encoder.read(files[:4])
-    again = encoder.read(files[::-1])
-    assert read == [4, 2]
-    assert_allclose(again[::-1][:4], first)
-    assert_allclose(ImageEncoder(tiny, size=16).read(files), again[::-1], rtol=2e-3, atol=2e-3)
-    image.fromarray(pictures[5]).save(files[0])  # the content counts, not the name
-    assert_allclose(encoder.read(files[:1])[0], again[0])
-    several = as_items([[files[1], files[2]]])
-    assert_allclose(encoder.read(several)[0], (again[4] + again[3]) / 2, rtol=5e-3, atol=5e-3)
-    other = ImageEncoder(tiny, size=16, pixel_mean=0.0, memory=tmp_path / "kept")
-    assert np.abs(other.read(files[:2]) - encoder.read(files[:2])).max() > 5e-3
-
-
 def test_what_cannot_be_read_is_named_with_its_row_where_others_are_known(tiny, tmp_path):
     image = pytest.importorskip("PIL.Image")
     for i, pixels in enumerate(drawn(3, 16, 16, 3)):
@@ -389,6 +363,32 @@ def test_a_fitted_encoder_is_copied_and_pickled(tiny):
     again = pickle.loads(pickle.dumps(encoder))
     assert_array_equal(again.transform(pictures), encoder.transform(pictures))
     assert clone(encoder).get_params()["size"] == 16
+
+
+@pytest.mark.parametrize("n_last", [0, 1])
+def test_features_of_a_model_are_remembered(tiny, n_last, tmp_path, monkeypatch):
+    pictures = as_items(list(drawn(5, 16, 16, 3)))
+    encoder = ImageEncoder(tiny, size=16, trainable_layers=n_last, memory=tmp_path)
+    first = encoder.read(pictures)
+    without = ImageEncoder(tiny, size=16, trainable_layers=n_last).read(pictures)
+    assert first.dtype == without.dtype
+    assert_allclose(first, without, rtol=1e-3, atol=1e-3)
+    if n_last == 0:  # an item of several is not one of them
+        pictures[4] = [pictures[0], pictures[1]]
+        assert_allclose(encoder.read(pictures)[4], first[:2].mean(0), rtol=1e-2, atol=1e-2)
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageEncoder, "_made", None)
+        assert_array_equal(encoder.read(pictures[3::-1]), first[3::-1])
+        for other in ({"pixel_mean": 1.0}, {"size": 15}, {"trainable_layers": 2}):
+            with pytest.raises(TypeError):  # other features are not in the memory
+                clone(encoder).set_params(**other).read(pictures[:2])
+        with torch.no_grad():
+            tiny.stem.bias.add_(1)
+        with pytest.raises(TypeError):
+            encoder.read(pictures[:2])
+    pictures[1] = np.zeros((2, 2, 9))
+    with pytest.raises(ValueError, match="row 1"):
+        encoder.read(pictures)
 
 
 # -- with models of transformers ----------------------------------------------------------

@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 from sklearn.utils import Bunch, check_random_state
 
 from .._typing import Array, RandomState
+from ..data.container import ModalityDict
 from ..data.raw import as_items
 from ._real import _path, data_folder
 from ._store import Source, fetched, unpacked
@@ -45,10 +46,10 @@ def load_houses(
     Returns
     -------
     Bunch
-        ``X``: dict of 535 houses with "table", a DataFrame of "bedrooms", "bathrooms", "area_sqft"
-        and the category "zipcode", and "bedroom", "bathroom", "kitchen" and "frontal", paths of
-        pictures; ``y``: logarithm to base 10 of the price in dollars; ``house``: its number. ZIP
-        codes have few houses each: hold out houses at random.
+        ``X``: ModalityDict of 535 houses with "table", a DataFrame of "bedrooms", "bathrooms",
+        "area_sqft" and the category "zipcode", and "bedroom", "bathroom", "kitchen" and "frontal",
+        paths of pictures; ``y``: logarithm to base 10 of the price in dollars; ``house``: its
+        number. ZIP codes have few houses each: hold out houses at random.
 
     Raises
     ------
@@ -70,7 +71,7 @@ def load_houses(
     for room in ROOMS:
         X[room] = as_items([inside / "images" / f"{house}_{room}.jpg" for house in table["house"]])
     y = np.log10(table["price_usd"].to_numpy(dtype=float))
-    return Bunch(X=X, y=y, house=table["house"].to_numpy())
+    return Bunch(X=ModalityDict(X), y=y, house=table["house"].to_numpy())
 
 
 def load_airline_tweets(folder: str | os.PathLike[str] | None = None) -> Bunch:
@@ -84,9 +85,9 @@ def load_airline_tweets(folder: str | os.PathLike[str] | None = None) -> Bunch:
     Returns
     -------
     Bunch
-        ``X``: dict of 6,000 tweets with "text" and "table", a DataFrame of "airline", "retweets",
-        "weekday", "hour" and "timezone", which a third lack; ``y``: "negative", "neutral" or
-        "positive".
+        ``X``: ModalityDict of 6,000 tweets with "text" and "table", a DataFrame of "airline",
+        "retweets", "weekday", "hour" and "timezone", which a third lack; ``y``: "negative",
+        "neutral" or "positive".
 
     Raises
     ------
@@ -99,7 +100,8 @@ def load_airline_tweets(folder: str | os.PathLike[str] | None = None) -> Bunch:
         {name: "category" for name in ("airline", "weekday", "timezone")}
     )
     text = as_items(tweets["text"].tolist())
-    return Bunch(X={"text": text, "table": table}, y=np.asarray(tweets["sentiment"], dtype=str))
+    X = ModalityDict({"text": text, "table": table})
+    return Bunch(X=X, y=np.asarray(tweets["sentiment"], dtype=str))
 
 
 def load_spoken_digits(
@@ -134,8 +136,8 @@ def load_spoken_digits(
     Returns
     -------
     Bunch
-        ``X``: dict with "sound", paths of recordings, of 8,000 samples per second, and "image", (n,
-        1, 8, 8) float32; ``y``: the digit; ``groups``: who speaks.
+        ``X``: ModalityDict with "sound", paths of recordings, of 8,000 samples per second, and
+        "image", (n, 1, 8, 8) float32; ``y``: the digit; ``groups``: who speaks.
 
     Raises
     ------
@@ -160,7 +162,8 @@ def load_spoken_digits(
     y = np.array([int(digit) for _, digit, _ in known])
     images = _written(y, rng)
     images = images + noise * rng.normal(size=images.shape)
-    X = {"sound": as_items([path for path, _, _ in known]), "image": images.astype(np.float32)}
+    sound = as_items([path for path, _, _ in known])
+    X = ModalityDict({"sound": sound, "image": images.astype(np.float32)})
     return Bunch(X=X, y=y, groups=np.array([speaker for _, _, speaker in known]))
 
 

@@ -106,9 +106,9 @@ def load_mosi(folder: str | os.PathLike[str] | None = None, *, text: str = "feat
     Returns
     -------
     Bunch
-        ``X_train``, ``X_test``: ModalityDict, or of raw text a dict, of 1447 and 752 utterances
-        with "text" (100,), "audio" (73,) and "video" (100,); ``y_train``, ``y_test``: 0 for
-        negative, 1 for positive; ``groups_train``, ``groups_test``: the video an utterance is from.
+        ``X_train``, ``X_test``: ModalityDict of 1447 and 752 utterances with "text", (100,) or what
+        was said, "audio" (73,) and "video" (100,); ``y_train``, ``y_test``: 0 for negative, 1 for
+        positive; ``groups_train``, ``groups_test``: the video an utterance is from.
 
     Raises
     ------
@@ -123,9 +123,8 @@ def load_mosi(folder: str | os.PathLike[str] | None = None, *, text: str = "feat
             blocks = {name: arrays[f"{name}_{part}"] for name in ("text", "audio", "video")}
             if text == "raw":
                 said = as_items([words.lower() for words in arrays[f"text_raw_{part}"].tolist()])
-                mosi[f"X_{part}"] = {**blocks, "text": said}
-            else:
-                mosi[f"X_{part}"] = ModalityDict(blocks)
+                blocks["text"] = said
+            mosi[f"X_{part}"] = ModalityDict(blocks)
             mosi[f"y_{part}"] = arrays[f"y_{part}"]
             ids = arrays[f"id_{part}"]
             mosi[f"groups_{part}"] = np.array([i.rsplit("_", 1)[0] for i in ids])

@@ -28,7 +28,7 @@ class NotReadError(Exception):
 
     def __init__(self, place: int, cause: Exception) -> None:
         super().__init__(str(cause) or type(cause).__name__)
-        self.place, self.cause = place, cause
+        self.place = place
         known = (FileNotFoundError, OSError, TypeError, ValueError)
         self.kind = next((kind for kind in known if isinstance(cause, kind)), RuntimeError)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
-from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -20,7 +19,7 @@ from ._base import Encoder
 from ._embeddings import Embeddings
 from ._files import batches, each, gathered
 from ._memory import Folder, fingerprint, remembered
-from ._pixels import LAYOUTS, Form, is_several, pixels_of
+from ._pixels import LAYOUTS, Form, pixels_of
 from ._vision import (
     DEFAULT_SIZE,
     IMAGENET_MEAN,
@@ -39,6 +38,7 @@ PerChannel: TypeAlias = float | Sequence[float] | None
 
 OWN_SIZE = 64  # of pictures that no model reads
 OWN_LAYERS, OWN_DROPOUT = 3, 0.1
+AT_ONCE = 256  # items whose features are looked for at once
 NETWORKS = ("conv2d", "resnet18")
 
 
@@ -86,8 +86,8 @@ class ImageEncoder(Encoder):
         so where there are fewer than twice as many rows as columns, to one for every four rows.
         None keeps all columns.
     memory : str, path or None, default=None
-        Folder in which what a model makes of pictures is kept between fits and processes, in half
-        precision, by the content of pictures.
+        Folder in which features of a model are kept between fits and processes, by the content of
+        pictures, in half precision.
     allow_pickle : bool, default=False
         Whether weights may be read from files that are not safetensors, which can run code.
     device : str or torch.device, default="auto"
@@ -166,18 +166,11 @@ class ImageEncoder(Encoder):
         if self.model is None:
             form = Form(self.size or OWN_SIZE, self.size or OWN_SIZE)
             return gathered(self._pictures(items, form, "a model"), len(items))
-        vision, device = self._vision(), resolve_device(self.device)
-        made = self._first_layers if self.trainable_layers else self._embeddings
-        if self.memory is None:
-            return gathered(made(items, vision, device), len(items))
-
-        def computed(new: list[Any]) -> list[Array]:
-            return [row for part in made(new, vision, device) for row in part]
-
-        reading = [self.trainable_layers, self.layout, *vision[1:]]
-        known = f"ImageEncoder {fingerprint(vision.network, repr(vision.network))} {reading}"
-        found = remembered(self.memory, known, list(map(_named, items)), computed)
-        return np.stack(found) if self.trainable_layers else np.stack(found).astype(np.float32)
+        vision = self._vision()
+        alone = "trainable_layers=0" if self.trainable_layers else None
+        pictures = self._pictures(items, vision.form, alone)
+        made = self._made if self.memory is None else self._remembered
+        return gathered(made(pictures, vision), len(items))
 
     def _pictures(self, items: Block, form: Form, alone: str | None = None) -> Iterator[Array]:
         """Pictures of every item, (n_pictures, 3, height, width); of several is an error."""
@@ -193,11 +186,30 @@ class ImageEncoder(Encoder):
 
         return each(pixels, items)
 
+    def _made(self, pictures: Iterable[Array], vision: Vision) -> Iterator[Array]:
+        """Features of pictures, by the model."""
+        made = self._first_layers if self.trainable_layers else self._embeddings
+        return made(pictures, vision, resolve_device(self.device))
+
+    def _remembered(self, pictures: Iterable[Array], vision: Vision) -> Iterator[Array]:
+        """Features of pictures, found where they were kept before, by what the model would read."""
+        numbers = f"{vision.mean} {vision.scale} {vision.network}"
+        reading = f"ImageEncoder {self.trainable_layers} {fingerprint(vision.network, numbers)}"
+        dtype = np.float16 if self.trainable_layers else np.float32
+        for some in batches(pictures, AT_ONCE):
+            found = remembered(
+                self.memory, reading, some,
+                lambda new: list(np.concatenate(list(self._made(new, vision)))),
+            )  # fmt: skip
+            yield np.stack(found).astype(dtype)
+
     @torch.inference_mode()
-    def _embeddings(self, items: Block, vision: Vision, device: torch.device) -> Iterator[Array]:
+    def _embeddings(
+        self, pictures: Iterable[Array], vision: Vision, device: torch.device
+    ) -> Iterator[Array]:
         """One row for each item, the mean over its pictures."""
         network = at_rest(vision.network, device)
-        for batch in batches(self._pictures(items, vision.form), self.batch_size):
+        for batch in batches(pictures, self.batch_size):
             pixels = torch.from_numpy(np.concatenate(batch)).split(self.batch_size)
             rows = [embeddings(network, vision.numbers(part.to(device))) for part in pixels]
             each_picture = torch.cat(rows).float().cpu().numpy()
@@ -206,11 +218,12 @@ class ImageEncoder(Encoder):
             yield total / counts[:, None].astype(np.float32)
 
     @torch.inference_mode()
-    def _first_layers(self, items: Block, vision: Vision, device: torch.device) -> Iterator[Array]:
+    def _first_layers(
+        self, pictures: Iterable[Array], vision: Vision, device: torch.device
+    ) -> Iterator[Array]:
         """What is ahead of the layers that are trained: (n_items, ...), float16."""
         network = at_rest(vision.network, device)
         first = self._cut(network, vision.form, device).first
-        pictures = self._pictures(items, vision.form, "trainable_layers=0")
         for batch in batches(pictures, self.batch_size):
             pixels = torch.from_numpy(np.concatenate(batch))
             yield as_half(through(first, vision.numbers(pixels.to(device))))
@@ -286,13 +299,6 @@ class ImageEncoder(Encoder):
         with torch.no_grad():
             last = self._cut(at_rest(vision.network, cpu), vision.form, cpu).last
         return deepcopy(last).requires_grad_(True)
-
-
-def _named(item: Any) -> Any:
-    """An item whose files are paths: by their content, and no texts."""
-    if is_several(item):
-        return list(map(_named, item))
-    return Path(item) if isinstance(item, str) else item
 
 
 def _as_integers(items: Block) -> Block:

@@ -12,12 +12,11 @@ from pathlib import Path, PurePath
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from torch import nn
 
 from .._typing import Array
 from ..data.raw import is_picture
-from ._base import NotReadError
-from ._files import naming
 
 Folder: TypeAlias = str | os.PathLike[str] | None
 
@@ -63,15 +62,12 @@ def remembered(
     ['ab', 'abc']
     [array([2.], dtype=float16), array([3.], dtype=float16), array([2.], dtype=float16)]
     """
-    keys = [_key(fingerprint, item, place) for place, item in enumerate(items)]
+    keys = [_key(fingerprint, item) for item in items]
     first = {key: item for key, item in zip(reversed(keys), reversed(items), strict=True)}
     found = {} if memory is None else _read(Path(memory), list(first))
     new = [key for key in dict.fromkeys(keys) if key not in found]
     if new:
-        try:
-            made = compute([first[key] for key in new])
-        except NotReadError as error:
-            raise NotReadError(keys.index(new[error.place]), error.cause) from error.cause
+        made = compute([first[key] for key in new])
         found |= {key: _half(part) for key, part in zip(new, made, strict=True)}
         if memory is not None:
             _write(Path(memory), {key: found[key] for key in new})
@@ -79,10 +75,11 @@ def remembered(
 
 
 def fingerprint(network: nn.Module, described: str) -> str:
-    """Tells networks apart that make other features: by their weights, and by a description."""
+    """Tells networks apart that make other features: by a description, and by their weights."""
     digest = sha256(described.encode())
-    for tensor in network.state_dict().values():
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    for name, tensor in network.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -90,13 +87,10 @@ def _half(values: Array) -> Array:
     return np.clip(values, -LARGEST, LARGEST).astype(np.float16)
 
 
-def _key(fingerprint: str, item: Any, place: int) -> bytes:
+def _key(fingerprint: str, item: Any) -> bytes:
     digest = sha256(fingerprint.encode())
-    try:
-        for part in _content(item):
-            digest.update(part)
-    except OSError as error:
-        raise NotReadError(place, error) from error
+    for part in _content(item):
+        digest.update(part)
     return digest.digest()
 
 
@@ -107,15 +101,10 @@ def _content(item: Any) -> Iterator[bytes]:
         yield item.encode(errors="surrogatepass")
     elif isinstance(item, PurePath):
         yield b"\0file\0"
-        with naming(item):
-            yield Path(item).read_bytes()
+        yield Path(item).read_bytes()
     elif is_picture(item):
         yield f"\0picture\0{item.mode}{item.size}".encode()
         yield item.tobytes()
-    elif isinstance(item, (list, tuple)):
-        yield f"\0several\0{len(item)}".encode()
-        for part in item:
-            yield from _content(part)
     else:
         values = np.ascontiguousarray(item)
         yield f"\0array\0{values.dtype.str}{values.shape}".encode()

@@ -80,7 +80,7 @@ def modality_ablation(
     -------
     DataFrame
         One row per subset, named ``"audio + video"``; all of them for up to four modalities,
-        else the single ones, all but one, and all. Columns:
+        else the single ones, ``"all but audio"`` of each, and ``"all"``. Columns:
 
         - ``n_modalities``;
         - ``mean``, ``standard_error``: of the score over folds;
@@ -165,8 +165,9 @@ def _subsets(names: Sequence[str]) -> list[Subset]:
 
 
 def _title(subset: Subset, names: Sequence[str]) -> str:
-    if len(subset) == len(names) - 1 and len(names) > ALL_SUBSETS:
-        return f"all but {next(name for name in names if name not in subset)}"
+    if len(names) > ALL_SUBSETS and len(subset) > 1:
+        lacking = [name for name in names if name not in subset]
+        return f"all but {lacking[0]}" if lacking else "all"
     return " + ".join(subset)
 
 
