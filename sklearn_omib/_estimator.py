@@ -457,7 +457,7 @@ class BaseMultimodal(
                 train_in_parts(net, train, n_jobs)
             else:
                 whole = self._train_while_wanted(net, train, n_jobs)
-            self._conclude(net, [range(n_networks)])
+            self._conclude(net, [range(net.n_networks)])
         self._rng = rng  # for a partial_fit that follows
         self._read_off(before)
         if checkpoint is not None and whole:
