@@ -264,7 +264,8 @@ class BaseMultimodal(
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each sample in every loss; samples of weight 0 are left out.
         groups : array-like of shape (n_samples,), default=None
-            Samples of one group are never split between training and validation.
+            Samples of one group are never split between training and validation. At least one
+            whole group is held out: of four, a quarter of what there is to learn from.
         resume : bool, default=False
             Whether to go on from the checkpoint in ``checkpoint_dir``, where there is one, of a
             fit of the same data and parameters that was killed or interrupted. It ends as if

@@ -1,11 +1,14 @@
 """Texts, pictures, recordings, sequences and tables as they come, in estimators."""
 
+import mmap
 import pickle
+import tempfile
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from numpy.testing import assert_array_equal
 from scipy import sparse
 from scipy.io import wavfile
 from sklearn.base import clone
@@ -23,7 +26,9 @@ from sklearn_omib import (
     load,
 )
 from sklearn_omib.baselines import CMIB, BaselineClassifier
+from sklearn_omib.data import spill
 from sklearn_omib.data.ragged import Ragged, joined
+from sklearn_omib.data.raw import as_items
 from sklearn_omib.encoders import (
     AudioEncoder,
     Encoder,
@@ -318,12 +323,42 @@ def test_a_checkpoint_and_a_warm_start_know_them(items, tmp_path):
     assert again.fit(X, Y).encoders_["text"] is encoder
 
 
+def test_features_that_are_many_are_in_a_file_without_a_name(monkeypatch, tmp_path, rng):
+    walks = as_items([rng.normal(size=(n, 2)).astype(np.float32) for n in rng.integers(1, 9, 60)])
+    pictures = rng.integers(256, size=(60, 16, 16, 3), dtype=np.uint8)
+    X = {"walk": walks, "photo": pictures}
+    y = np.arange(60) % 2
+    options = {"encoders": {"photo": ImageEncoder(size=16)}, "max_epochs": 2, "warmup_epochs": 1,
+               "n_members": 1, "hidden_dim": 8, "random_state": 0}  # fmt: skip
+    expected = OMIBClassifier(**options).fit(X, y).predict_proba(X)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(spill, "IN_MEMORY", 200)
+    block = Ragged.of(walks)
+    assert isinstance(block.values.base.base.obj, mmap.mmap) and not list(tmp_path.iterdir())
+    for i, walk in enumerate(walks):
+        assert_array_equal(block.sequence(i), walk)
+    some = block[[5, 5, 2]]
+    doubled = some.mapped(lambda values: 2 * values)
+    assert_array_equal(doubled.sequence(1), 2 * walks[5])
+    assert_array_equal(joined([some, block[:1]]).sequence(3), walks[0])
+    assert_array_equal(pickle.loads(pickle.dumps(block)).values, block.values)
+    model = OMIBClassifier(**options).fit(X, y)
+    assert_array_equal(model.predict_proba(X), expected)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_block_of_no_sequences_keeps_its_channels():
+    block = Ragged.of([np.ones((3, 2), np.float32)])[:0]
+    assert block.compact().shape == block.mapped(np.negative).shape == (0, 3, 2)
+    assert Ragged.of([]).shape == (0, 1, 1)
+
+
 def test_inspection_reads_them(fitted, items):
     X = ModalityDict(items)
     table = modality_ablation(fitted, X.select(["text", "walk"]), Y, method="refit", cv=2)
     assert len(table) == 3
     masked = modality_ablation(fitted, X, Y, method="mask")
-    assert masked.index[-1] == "text + photo + voice + walk + table"
+    assert masked.index[-1] == "all"
     probe = bottleneck_probe(fitted, X, {"y": Y}, from_=["xi", "inputs"], cv=2)
     assert np.isfinite(probe[["xi", "inputs"]].to_numpy(dtype=float)).all()
 

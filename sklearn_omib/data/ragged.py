@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from .._typing import Array
+from .spill import stacked
+
+STEPS_AT_ONCE = 2**18
 
 
 class Ragged:
@@ -46,9 +50,15 @@ class Ragged:
     @classmethod
     def of(cls, sequences: Iterable[Array]) -> Ragged:
         """Sequences of shape (time, channels), or (0, channels) where they are missing."""
-        parts = list(sequences)
-        lengths = np.array([len(part) for part in parts], dtype=np.int64)
-        values = np.concatenate(parts) if parts else np.empty((0, 1), np.float32)
+        found: list[int] = []
+
+        def counted() -> Iterator[Array]:
+            for part in sequences:
+                found.append(len(part))
+                yield part
+
+        values = stacked(counted())
+        lengths = np.array(found, dtype=np.int64)
         return cls(values, np.cumsum(lengths) - lengths, lengths)
 
     @property
@@ -83,15 +93,17 @@ class Ragged:
     def mapped(self, function: Callable[[Array], Array]) -> Ragged:
         """The same sequences of other values, one row for each step."""
         own = self.compact()
-        return Ragged(function(own.values), own.start, own.lengths, self.longest)
+        some = range(0, max(len(own.values), 1), STEPS_AT_ONCE)
+        values = stacked(function(own.values[i : i + STEPS_AT_ONCE]) for i in some)
+        return Ragged(values, own.start, own.lengths, self.longest)
 
     def compact(self) -> Ragged:
         """The same sequences without values that belong to none of them."""
         if self.lengths.sum() >= len(self.values):
             return self
         start = np.cumsum(self.lengths) - self.lengths
-        steps = np.arange(self.lengths.sum()) + np.repeat(self.start - start, self.lengths)
-        return Ragged(self.values[steps], start, self.lengths, self.longest)
+        values = stacked(chain([self.values[:0]], map(self.sequence, range(len(self)))))
+        return Ragged(values, start, self.lengths, self.longest)
 
 
 def joined(blocks: Sequence[Ragged]) -> Ragged:
@@ -100,5 +112,5 @@ def joined(blocks: Sequence[Ragged]) -> Ragged:
     lengths = np.concatenate([part.lengths for part in parts])
     before = np.cumsum([0, *(len(part.values) for part in parts[:-1])])
     start = np.concatenate([part.start + n for part, n in zip(parts, before, strict=True)])
-    values = np.concatenate([part.values for part in parts])
+    values = stacked(part.values for part in parts)
     return Ragged(values, start, lengths, max(part.longest for part in parts))

@@ -10,9 +10,8 @@ from itertools import islice
 from pathlib import PurePath
 from typing import Any, TypeVar
 
-import numpy as np
-
 from .._typing import Array
+from ..data.spill import room
 from ._base import NotReadError
 
 A = TypeVar("A")
@@ -78,7 +77,7 @@ def gathered(parts: Iterable[Array], n_rows: int) -> Array:
     whole, start = None, 0
     for part in parts:
         if whole is None:
-            whole = np.empty((n_rows, *part.shape[1:]), part.dtype)
+            whole = room((n_rows, *part.shape[1:]), part.dtype)
         whole[start : start + len(part)] = part
         start += len(part)
     if whole is None:

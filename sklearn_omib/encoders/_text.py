@@ -30,6 +30,7 @@ from ._transformers import (
 from ._tuned import TunedLayers, pooled, same_as_whole, vectors_of
 
 POOLINGS = ("mean", "cls", "max")
+AT_ONCE = 4096  # texts, among which those of one length are read together
 MOST_SCALED = 256  # texts whose vectors tell the scale of what is trained
 WEIGHTS = ("safetensors", "pickle")
 
@@ -124,10 +125,15 @@ class TextEncoder(Encoder):
         n_last = self._n_last(known)
         texts = [text.lower() if self.lowercase else text for text in map(str, items)]
         reading = "" if self.memory is None else self._fingerprint(known, n_last)
-        found = remembered(
-            self.memory, reading, texts, lambda new: self._computed(known, n_last, new)
-        )
-        return Ragged.of(found) if n_last else np.stack(found).astype(np.float32)
+        found = (
+            vector
+            for start in range(0, len(texts), AT_ONCE)
+            for vector in remembered(
+                self.memory, reading, texts[start : start + AT_ONCE],
+                lambda new: self._computed(known, n_last, new),
+            )
+        )  # fmt: skip
+        return Ragged.of(found) if n_last else np.stack(list(found)).astype(np.float32)
 
     def _pretrained(self) -> Pretrained:
         self._check()

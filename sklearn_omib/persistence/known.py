@@ -34,7 +34,7 @@ PLACES = (f"{PACKAGE}.", f"{EMBEDS}.")
 # ours that are neither estimators nor torch modules
 OURS = (
     "Classification", "Regression", "AnomalyDetection", "BlockScaler", "BetaBounds", "Recipe",
-    "Ragged", "Numbers", "Durations", "Dates", "Categories",
+    "Ragged", "Embeddings", "Numbers", "Durations", "Dates", "Categories",
 )  # fmt: skip
 SPLITTERS = (
     "GroupKFold", "GroupShuffleSplit", "KFold", "LeaveOneGroupOut", "LeaveOneOut",
