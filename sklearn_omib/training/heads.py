@@ -14,7 +14,7 @@ from .._typing import Array
 from ..nn.losses import TaskLoss
 from .net import StackedNet
 
-# Prior precisions, in rows held out (benchmarks/evidence/levers.py): how near weights are to those
+# Prior precisions, in rows held out (benchmarks/evidence/heads.py): how near weights are to those
 # of the fused prediction alone, and their sum to 1, which on few rows would run away
 NEAR_FUSED, NEAR_ONE = 3.0, 30.0
 
@@ -73,16 +73,17 @@ def _held_out(net: StackedNet) -> dict[int, Held]:
 
 def _fitted(task: TaskLoss, held: Sequence[Held], n_heads: int) -> Array:
     """Weights of heads for the rows of some networks; each row counts once for all of them."""
+    heads = torch.cat([heads for heads, _, _ in held], 1)
+    y = torch.cat([y for _, y, _ in held])
+    weight = torch.cat([weight for *_, weight in held]) / len(held)
     alone = np.zeros(n_heads)
     alone[-1] = 1
 
     def loss(a: Array) -> tuple[float, Array]:
         weights = torch.tensor(a, requires_grad=True)
         prior = NEAR_FUSED * (weights - torch.tensor(alone)).square().sum()
-        total = (prior + NEAR_ONE * (weights.sum() - 1).square()) / 2
-        for heads, y, weight in held:
-            said = (weights[:, None, None] * heads).sum(0)
-            total = total + task.total_loss(said, y, weight) / len(held)
+        prior = (prior + NEAR_ONE * (weights.sum() - 1).square()) / 2
+        total = prior + task.total_loss((weights[:, None, None] * heads).sum(0), y, weight)
         (slope,) = torch.autograd.grad(total, weights)
         return total.item(), slope.numpy()
 
