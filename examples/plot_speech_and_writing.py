@@ -91,7 +91,7 @@ for name, clf in fits.items():
     scores[name] = clf.score(X_test.select(names), y_test)
 
 # %%
-# What was fitted on both takes samples that have only one. Without sound it is no worse than the
+# What was fitted on both takes samples that have only one. Without sound it is about as good as the
 # fit on pictures.
 both = fits["both"]
 scores["fitted on both, without sound"] = both.score({"image": X_test["image"]}, y_test)
@@ -108,8 +108,8 @@ print(pd.Series(scores, name="test accuracy").round(3).to_string())
 # %%
 # Which digits are taken for others?
 # ----------------------------------
-# Sound takes nines for fives, which have their vowel in common, and eights for sixes. The picture
-# has other doubts, and both together make fewer of these mistakes.
+# Sound takes nines for fives, which have their vowel in common, and threes for sixes. The picture
+# has other doubts, and both together make fewer mistakes.
 matrices, axes = plt.subplots(1, 3, figsize=(11, 4.4), layout="constrained")
 for axis, (name, clf) in zip(axes, fits.items(), strict=True):
     predicted = clf.predict(X_test if name == "both" else X_test.select(name))

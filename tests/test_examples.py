@@ -24,7 +24,13 @@ SHOWN = {  # a number in the output, and a floor well below what the example rea
 }
 
 
-@pytest.mark.parametrize("script", EXAMPLES, ids=lambda script: script.stem)
+SLOW = {"plot_photographs_and_table", "plot_speech_and_writing"}  # and more of the like
+
+
+@pytest.mark.parametrize("script", [
+    pytest.param(script, id=script.stem, marks=[pytest.mark.slow] * (script.stem in SLOW))
+    for script in EXAMPLES
+])  # fmt: skip
 def test_example(script, tmp_path):
     result = subprocess.run(
         [sys.executable, str(script), "--save", str(tmp_path)],

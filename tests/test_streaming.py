@@ -422,8 +422,8 @@ def test_streamed_training_learns_as_well(data, tmp_path, small_budget):
 def test_members_read_the_same_rows_and_differ_otherwise(data, tmp_path, small_budget):
     table, y, _ = data
     X = halves(save(table, tmp_path / "x.npy"))
-    three = OMIBClassifier(n_members=3, **FAST).fit(X, y)
-    one = OMIBClassifier(n_members=1, **FAST).fit(X, y)
+    three = OMIBClassifier(n_members=3, combine="fused", **FAST).fit(X, y)
+    one = OMIBClassifier(n_members=1, combine="fused", **FAST).fit(X, y)
     scores = three._outputs(X, PREDICTION)[0]
     np.testing.assert_allclose(scores[0], one._outputs(X, PREDICTION)[0][0], atol=1e-4)
     assert not np.allclose(scores[0], scores[1], atol=1e-3)
