@@ -65,11 +65,9 @@ ONLY = "only "  # ahead of the name of a modality
 TEXT, PHOTOGRAPHS = "text", "photographs"
 # The variant of which single modalities are shown, named before anything was tested
 BEST = {"mosi": TRAINED, "tweets": BOTH, "houses": FROZEN, "digits": PLAIN}
-# Settings other than defaults, of fits that train layers further. Three networks: of 1,000 texts,
-# folds grouped by video, accuracy .797 and .445 nats against .789 and .464 of one. The fusion alone
-# predicts on mosi, whose rows held out tell what no other row does.
-SETTINGS = {"mosi": {"n_members": 3}}
-SEVERAL = {"mosi": {"combine": "fused"}}  # of these, where there are several modalities
+# The fusion alone predicts on mosi, whose rows held out tell what no other row does.
+SEVERAL = {"mosi": {"combine": "fused"}}  # of fits that train layers, on several modalities
+THREE = ", three networks"  # behind the name of a contestant that has one by default
 # Groups that are not passed to fit: of four speakers it would hold out one whole to stop by
 UNGROUPED = ("digits",)
 MODALITIES = {
@@ -229,7 +227,9 @@ def contestants(data):
         "houses": (FROZEN, *(f"{name}, {ONLY}table" for name in SKLEARN)),
         "digits": (PLAIN,),
     }
-    return (*variants[data], *SKLEARN, *(ONLY + name for name in MODALITIES[data]))
+    alone = [ONLY + name for name in MODALITIES[data]]
+    more = [f"{ONLY}{TEXT}{THREE}"] if data == "mosi" else []
+    return (*variants[data], *SKLEARN, *alone, *more)
 
 
 # -- contestants ----------------------------------------------------------------------------------
@@ -336,14 +336,15 @@ def summaries(recordings):
 
 
 def made(data, contestant, names, seed):
-    kind, _, only = contestant.rpartition(ONLY)
+    plain = contestant.removesuffix(THREE)
+    kind, _, only = plain.rpartition(ONLY)
     names = (only,) if kind or contestant.startswith(ONLY) else names
     if contestant.startswith(SKLEARN):
         return Known(kind.removesuffix(", ") or contestant, names, seed)
     variant = BEST[data] if contestant.startswith(ONLY) else contestant
-    options = SETTINGS.get(data, {}) if variant == TRAINED and TEXT in names else {}
-    if options and len(names) > 1:
-        options = options | SEVERAL.get(data, {})
+    options = {} if plain == contestant else {"n_members": 3}
+    if variant == TRAINED and len(names) > 1:
+        options |= SEVERAL.get(data, {})
     return Ours(variant, names, seed, options)
 
 
@@ -415,14 +416,15 @@ tweets, *frozen* on houses. Sound is always read by a network that begins with r
 four photographs of a house are one modality, whose embeddings are averaged, and its area is a
 logarithm, for all contestants.
 
-OMIB has its defaults, but for three settings. Where layers are trained on mosi three networks are
-averaged: in folds of its training texts, grouped by video, that gave .797 and .445 nats against
-.789 and .464 of one. Of several modalities there the fusion alone predicts (``combine="fused"``):
-video was made by networks that had seen y of all training rows, held out or not, and weights that
-fit these are those of video alone. With digits ``fit`` is not told who speaks, or it would hold out
-one of four speakers to stop by: among training speakers .81 and .82 against .67 and .77. These, and
-the variants that are called best, were chosen on training rows. Test rows were seen of mosi often,
-of the others once before, for seed 0, with the defaults of then.
+OMIB has its defaults, but for two settings, and where *three networks* are named: where layers are
+trained, one is the default. In folds of mosi's training texts, grouped by video, three gave .797
+and .445 nats, one .789 and .464. Of several modalities of mosi the fusion alone predicts where
+layers are trained (``combine="fused"``): video was made by networks that had seen y of all training
+rows, held out or not, and weights that fit these are those of video alone. With digits ``fit`` is
+not told who speaks, or it would hold out one of four speakers to stop by: among training speakers
+.81 and .82 against .67 and .77. These, and the variants that are called best, were chosen on
+training rows. Test rows were seen of mosi often, of the others once before, for seed 0, with the
+defaults of then.
 """
 COST = """\
 What training layers further costs

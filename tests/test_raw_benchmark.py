@@ -85,7 +85,7 @@ def test_the_page_comes_from_every_contestant(bench, tmp_path):
         for seed in range(2)
         for row in bench.evaluate(data, contestant, seed)
     )
-    assert len(rows) == 2 * (9 + 9 + 8)
+    assert len(rows) == 2 * (10 + 9 + 8)
     assert rows[rows.data != "houses"].accuracy.between(0, 1).all()
     assert rows[rows.data == "houses"].r2.notna().all() and (rows.seconds > 0).all()
     bench.write(rows, tmp_path)
