@@ -272,7 +272,7 @@ class FusionNetwork(nn.Module):
     def _heads(self, z: Encodings, zeta: Tensor, xi: Tensor, present: Tensor | None) -> Tensor:
         """A branch whose modality is missing predicts what the fused prediction is."""
         fused = self.head(xi)
-        heads = torch.stack([*self.branch_out(z, zeta, xi), fused], -3)
+        heads = torch.cat([self.stacked_branches(z, zeta, xi), fused.unsqueeze(-3)], -3)
         if present is None:
             return heads
         here = torch.cat([present, torch.ones_like(present[..., :1])], -1).mT.unsqueeze(-1)
@@ -324,14 +324,16 @@ class FusionNetwork(nn.Module):
         -------
         tuple of Tensors of shape (batch, n_outputs)
         """
-        if self.branch_input is None:
-            return ()
+        return self.stacked_branches(z, zeta, xi).unbind(-3) if self.branch_input else ()
+
+    def stacked_branches(self, z: Encodings, zeta: Tensor, xi: Tensor) -> Tensor:
+        """Predictions of the modalities' branches: (n_modalities, batch, n_outputs)."""
         if self.branch_input == "code":
             z = zeta.transpose(-2, -3)
             z = z if self.together else list(z.unbind(-3))
         if self.branch_input == "encoding and xi":
             z = self._with(z, xi.unsqueeze(-3).expand(*xi.shape[:-2], len(self.names), -1, -1))
-        return self.branches(z).unbind(-3)
+        return self.branches(z)
 
     def _with(self, z: Encodings, more: Tensor) -> Encodings:
         """[z_m, more_m] of every modality; ``more`` is (..., n_modalities, batch, latent_dim)."""
