@@ -389,6 +389,15 @@ def test_features_of_a_model_are_remembered(tiny, n_last, tmp_path, monkeypatch)
     pictures[1] = np.zeros((2, 2, 9))
     with pytest.raises(ValueError, match="row 1"):
         encoder.read(pictures)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"file' is a file; name a folder"):
+        clone(encoder).set_params(memory=tmp_path / "file").read(pictures[:1])
+
+
+@pytest.mark.parametrize("n_components", [0, "many", True, 2.5])
+def test_a_number_of_components_that_cannot_be_is_an_error(n_components):
+    with pytest.raises(ValueError, match="n_components must be a positive int"):
+        Embeddings.learned(np.ones((4, 3)), n_components)
 
 
 # -- with models of transformers ----------------------------------------------------------

@@ -63,8 +63,11 @@ def _count(n_components: Any, n_rows: int, n_columns: int) -> int | None:
     if n_components is None:
         return None
     if n_components != "auto":
-        if isinstance(n_components, bool) or not isinstance(n_components, (int, np.integer)):
-            raise ValueError(f"n_components must be an int, 'auto' or None, got {n_components!r}.")
+        is_whole = isinstance(n_components, (int, np.integer)) and n_components is not True
+        if not (is_whole and n_components > 0):
+            raise ValueError(
+                f"n_components must be a positive int, 'auto' or None, got {n_components!r}."
+            )
         return min(int(n_components), n_rows, n_columns)
     if n_rows >= ENOUGH * n_columns:
         return None

@@ -59,9 +59,9 @@ class ImageEncoder(Encoder):
     model : None, str, path or torch.nn.Module, default=None
         A name of a model of the Hugging Face hub or a folder that one was saved in (ResNet,
         ConvNeXt, ViT, DINO, ...; ``pip install 'sklearn-omib[images]' transformers``), or a module,
-        of timm say, that reads (n, 3, size, size). Maps of features or tokens that it returns are averaged, or
-        its class token taken. Of a module ``forward_features`` or ``extract_features`` is called
-        where it has one. It stays as it is.
+        of timm say, that reads (n, 3, size, size). Maps of features or tokens that it returns are
+        averaged, or its class token taken. Of a module ``forward_features`` or
+        ``extract_features`` is called where it has one. It stays as it is.
     trainable_layers : int, default=0
         How many of the last layers of the model are trained further; those before run once.
     size : int, default=None

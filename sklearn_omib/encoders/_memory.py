@@ -127,7 +127,10 @@ def _read(folder: Path, keys: list[bytes]) -> dict[bytes, Array]:
 
 
 def _write(folder: Path, features: dict[bytes, Array]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise OSError(f"memory={str(folder)!r} is a file; name a folder.") from error
     rows = [
         (key, json.dumps(values.shape), values.astype("<f2").tobytes())
         for key, values in features.items()
