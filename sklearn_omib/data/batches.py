@@ -28,7 +28,7 @@ CACHE_ROWS = 2560  # of all networks together, whose intermediate values a CPU's
 # of a multiple of so many rows make the prediction of a sample the same, to the last bit, whatever
 # it is predicted with.
 ROWS_IN_STEP = 16
-BUCKET = 16  # batches whose rows are sorted by length together
+BUCKET = 64  # batches whose rows are sorted by length together
 
 
 def batch_edges(n_samples: int, batch_size: int, unit: int = 1) -> list[int]:
