@@ -389,7 +389,7 @@ Data as they come
 
 Texts, pictures, recordings and tables as they are, into OMIB: *plain*, where nothing was trained
 before, on *frozen* embeddings of pretrained networks, and with the last layers of one *trained*
-further. Means over seeds.
+further. Means over the seeds there are; the last tables tell how many each contestant has.
 """
 SETTING = """\
 What is compared
