@@ -51,6 +51,7 @@ from sklearn_omib.datasets import (
     load_mosi,
     load_spoken_digits,
 )
+from sklearn_omib.datasets._raw import ROOMS
 from sklearn_omib.encoders import (
     AudioEncoder,
     ImageEncoder,
@@ -94,7 +95,6 @@ WHY_BEHIND = {
     "labels: a fit trusts them for what they tell of rows they were made with, and nothing in the "
     "training part says otherwise. Alone they are little better than chance on other rows."
 }
-ROOMS = ("bedroom", "bathroom", "kitchen", "frontal")
 TEST_SHARE = 0.3
 MORE_SEEDS = {"houses": 10}  # where a fit takes seconds and a test part has few rows
 TRAINED_LAYERS = 3
@@ -476,13 +476,18 @@ def best_single(rows):
     return alone.idxmax() if whole else None
 
 
-def summary(rows):
-    """One line for each data set."""
-    body = []
+def by_data(rows):
+    """Each data set that has rows: its name, rows, main measure, and its mean by contestant."""
     for data in known(rows):
         some = rows[rows.data == data]
         measure = main_measure(some)
-        means = some.groupby("contestant")[measure].mean()
+        yield data, some, measure, some.groupby("contestant")[measure].mean()
+
+
+def summary(rows):
+    """One line for each data set."""
+    body = []
+    for data, some, measure, means in by_data(rows):
         cells = [f"{means[name]:.3f}" if name in means else "" for name in (PLAIN, FROZEN, TRAINED)]
         others = {name: means[name] for name in means.index if name.startswith(SKLEARN)}
         other = max(others, key=others.get) if others else None
@@ -510,10 +515,7 @@ def hoped(rows):
 def failures(rows):
     """What does not hold, said plainly."""
     found = []
-    for data in known(rows):
-        some = rows[rows.data == data]
-        measure = main_measure(some)
-        means = some.groupby("contestant")[measure].mean()
+    for data, _, measure, means in by_data(rows):
         ours = BEST[data]
         if ours not in means:
             continue

@@ -49,7 +49,7 @@ def measured(X, y, fitted, scored, seed):
             network.head_weights = None
         else:
             heads.NEAR_FUSED, heads.NEAR_ONE = (scale * prior for prior in priors)
-            weights = torch.tensor(heads._fitted(task, rows, network.n_branches + 1))
+            weights = torch.tensor(heads._fitted(task, rows))
             network.head_weights = weights.float().expand(len(rows), -1).clone()
             heads.NEAR_FUSED, heads.NEAR_ONE = priors
         said = (model.predict(X[scored], return_std=True) if is_regression(y)

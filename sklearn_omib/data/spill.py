@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterable
+from contextlib import ExitStack
 from math import prod
 from tempfile import TemporaryFile
 from typing import Any
@@ -46,24 +47,26 @@ def stacked(parts: Iterable[Array]) -> Array:
     """
     held: list[Array] = []
     size = n_rows = 0
-    with TemporaryFile() as file:
+    file: Any = None  # which few features need not
+    with ExitStack() as opened:
         for part in parts:
             held.append(part)
             size, n_rows = size + part.nbytes, n_rows + len(part)
             if size > IN_MEMORY:
-                size = _write(file, held)
-        if not file.tell():
+                file = file or opened.enter_context(TemporaryFile())
+                _move(held, file)
+                size = 0
+        if file is None:
             return np.concatenate(held) if held else np.empty((0, 1), np.float32)
-        _write(file, held)
+        _move(held, file)
         file.flush()
         return _mapped(file, (n_rows, *part.shape[1:]), part.dtype)
 
 
-def _write(file: Any, held: list[Array]) -> int:
-    """Move arrays to a file; returns how many bytes are still held."""
+def _move(held: list[Array], file: Any) -> None:
+    """Write arrays to a file, in the place of holding them."""
     file.writelines(np.ascontiguousarray(one).data for one in held if one.size)
     held.clear()
-    return 0
 
 
 def _mapped(file: Any, shape: tuple[int, ...], dtype: Any) -> Array:

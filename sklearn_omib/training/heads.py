@@ -40,13 +40,12 @@ def combine_heads(net: StackedNet, together: Iterable[Sequence[int]]) -> None:
     if net.families[0].valid is None or not net.module_.n_branches:
         return
     known = _held_out(net)
-    n_heads = net.module_.n_branches + 1
-    weights = torch.zeros(net.n_networks, n_heads)
+    weights = torch.zeros(net.n_networks, net.module_.n_branches + 1)
     weights[:, -1] = 1
     for networks in together:
         found = [known[k] for k in networks if k in known]
         if found:
-            fitted = _fitted(net.criterion_.task, found, n_heads)
+            fitted = _fitted(net.criterion_.task, found)
             weights[list(networks)] = torch.tensor(fitted, dtype=weights.dtype)
     net.module_.head_weights = weights.to(net.device)
 
@@ -71,13 +70,12 @@ def _held_out(net: StackedNet) -> dict[int, Held]:
     }
 
 
-def _fitted(task: TaskLoss, held: Sequence[Held], n_heads: int) -> Array:
+def _fitted(task: TaskLoss, held: Sequence[Held]) -> Array:
     """Weights of heads for the rows of some networks; each row counts once for all of them."""
     heads = torch.cat([heads for heads, _, _ in held], 1)
     y = torch.cat([y for _, y, _ in held])
     weight = torch.cat([weight for *_, weight in held]) / len(held)
-    alone = np.zeros(n_heads)
-    alone[-1] = 1
+    alone = np.eye(len(heads))[-1]
 
     def loss(a: Array) -> tuple[float, Array]:
         weights = torch.tensor(a, requires_grad=True)
@@ -87,5 +85,5 @@ def _fitted(task: TaskLoss, held: Sequence[Held], n_heads: int) -> Array:
         (slope,) = torch.autograd.grad(total, weights)
         return total.item(), slope.numpy()
 
-    found = minimize(loss, alone, jac=True, method="L-BFGS-B", bounds=[(0, None)] * n_heads)
+    found = minimize(loss, alone, jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(heads))
     return found.x if np.isfinite(found.x).all() and np.isfinite(found.fun) else alone
